@@ -1,0 +1,197 @@
+//! From a command line to an application that is ready to serve.
+
+use crate::capabilities::{files, key_value, outbound_http, sqlite, stdio, variables};
+use crate::cli::Up;
+use crate::code_cache::CodeCache;
+use crate::component::{self, Sources};
+use crate::dispatch::{Dispatcher, Loaded, Reuse};
+use crate::engine;
+use crate::instance::{ComponentGrants, Shared};
+use crate::manifest::Manifest;
+use crate::problems::Problems;
+use crate::router::Router;
+use crate::runtime_config::RuntimeConfig;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+/// An application, loaded.
+pub struct App {
+    /// Its name.
+    pub name: String,
+    /// Its public routes.
+    pub router: Router,
+    /// Its components.
+    pub dispatcher: Arc<Dispatcher>,
+    /// The way out; to be told the address once it is known.
+    pub outbound: Arc<outbound_http::Outbound>,
+    /// Guests' logs; to be flushed at the end.
+    pub logs: stdio::Logs,
+}
+
+impl App {
+    /// Reads, checks, grants, opens, compiles.
+    ///
+    /// # Errors
+    /// Everything that stops the start, together.
+    pub fn load(up: &Up) -> Result<Self, Problems> {
+        let path = match up.from.is_dir() {
+            true => up.from.join("spin.toml"),
+            false => up.from.clone(),
+        };
+        let dir = path.parent().unwrap_or(Path::new(""));
+        let manifest = Manifest::load(&path)?;
+        let config =
+            RuntimeConfig::load(up.runtime_config_file.as_deref(), up.state_dir.as_deref(), dir)?;
+
+        let mut problems = Problems::default();
+        let file = format!("{}: ", path.display());
+        let running = problems
+            .collect_in(&file, select(&manifest, &up.components))
+            .unwrap_or_default();
+        let triggers = manifest.trigger.http.iter();
+        let selected = triggers.filter(|t| running.contains(t.component.as_str()));
+        let router = problems.collect_in(&file, Router::new(selected));
+
+        let env = |name: &str| std::env::var(name).ok();
+        let values = variables::Variables::resolve(&manifest.variables, &up.variables, env);
+        // With a variable missing, every template that uses it would be a problem too.
+        let values = problems.collect_in(&file, values);
+
+        let engine = engine::new().map_err(|e| Problems::one(format!("cannot start the Wasm engine: {e:#}")))?;
+        let linker = engine::linker(&engine).map_err(|e| Problems::one(format!("cannot start the Wasm engine: {e:#}")))?;
+        let cache = CodeCache::new(up.disable_cache, &config.state_dir);
+        let mut loaded = Vec::new();
+        for id in &running {
+            let place = format!("{file}component.{id}.");
+            if let Some(values) = &values {
+                let granted = grant(id, &manifest, dir, &config, values, &running, &up.env);
+                let grants = problems.collect_in(&place, granted);
+                let sources = problems.collect_in(&file, Sources::of(id, &manifest, dir));
+                let pre = sources.and_then(|sources| {
+                    let pre = sources
+                        .load(&engine, &cache)
+                        .and_then(|component| component::prepare(&component, &linker))
+                        .map_err(|error| Problems::one(format!("source: {error:#}")));
+                    problems.collect_in(&place, pre)
+                });
+                if let (Some(grants), Some(pre)) = (grants, pre) {
+                    loaded.push(Loaded {
+                        grants: Arc::new(grants),
+                        pre,
+                    });
+                }
+            }
+        }
+        // Databases are opened only for an application that is sound.
+        let router = problems.into_result(router)?;
+
+        let mut problems = Problems::default();
+        let grants = || loaded.iter().map(|component| &component.grants);
+        let used: Vec<_> = grants().map(|grants| &grants.key_value).collect();
+        let stores = problems.collect(key_value::Stores::open(&used, &config.key_value));
+        let used: Vec<_> = grants().map(|grants| &grants.sqlite).collect();
+        let databases = problems.collect(sqlite::Databases::open(&used, &config.sqlite));
+        let logs = problems.collect(stdio::Logs::start(&config.state_dir.join("logs"), up.quiet));
+        let (Some(key_value), Some(sqlite), Some(logs), Some(router)) =
+            (stores, databases, logs, router)
+        else {
+            return Err(problems);
+        };
+
+        let reuse = Reuse {
+            count: up.max_instance_reuse_count,
+            concurrent: up.max_instance_concurrent_reuse_count,
+            request_timeout: up.request_timeout,
+            idle_timeout: up.idle_instance_timeout,
+        };
+        let mut outbound = None;
+        let dispatcher = Arc::new_cyclic(|dispatcher| {
+            let way_out = Arc::new(outbound_http::Outbound::new(dispatcher.clone()));
+            outbound = Some(way_out.clone());
+            let shared = Arc::new(Shared {
+                key_value,
+                sqlite,
+                outbound: way_out,
+                logs: logs.clone(),
+            });
+            Dispatcher::new(loaded, &engine, &shared, reuse)
+        });
+        Ok(Self {
+            name: manifest.application.name,
+            router,
+            dispatcher,
+            outbound: outbound.expect("made with the dispatcher"),
+            logs,
+        })
+    }
+}
+
+/// The components that run: those with a trigger, of which `-c` may choose some.
+fn select<'a>(manifest: &'a Manifest, chosen: &[String]) -> Result<BTreeSet<&'a str>, Problems> {
+    let mut problems = Problems::default();
+    let mut triggered = BTreeSet::new();
+    for trigger in &manifest.trigger.http {
+        if !manifest.component.contains_key(&trigger.component) {
+            problems.push(format!(
+                "trigger.http: there is no component {:?}; add [component.{}]",
+                trigger.component, trigger.component
+            ));
+        }
+        triggered.insert(trigger.component.as_str());
+    }
+    for id in chosen {
+        if !triggered.contains(id.as_str()) {
+            problems.push(format!("-c {id}: no trigger starts a component of this name"));
+        }
+    }
+    if triggered.is_empty() {
+        problems.push("there is nothing to serve; add a [[trigger.http]]");
+    }
+    if !chosen.is_empty() {
+        triggered.retain(|id| chosen.iter().any(|c| c == id));
+    }
+    problems.into_result(triggered)
+}
+
+/// Phase one of every capability, for one component.
+fn grant(
+    id: &str,
+    manifest: &Manifest,
+    dir: &Path,
+    config: &RuntimeConfig,
+    values: &variables::Variables,
+    running: &BTreeSet<&str>,
+    env: &[(String, String)],
+) -> Result<ComponentGrants, Problems> {
+    let component = &manifest.component[id];
+    let mut problems = Problems::default();
+    let mut hosts = Vec::new();
+    for entry in &component.allowed_outbound_hosts {
+        match values.expand(entry) {
+            Ok(entry) => hosts.push(entry),
+            Err(why) => problems.push(format!("allowed_outbound_hosts: {why}")),
+        }
+    }
+    let allowed_hosts = problems.collect(outbound_http::grant(&hosts, running));
+    let settings = problems.collect(values.grant(&component.variables));
+    let key_value = problems.collect(key_value::grant(&component.key_value_stores, &config.key_value));
+    let sqlite = problems.collect(sqlite::grant(&component.sqlite_databases, &config.sqlite));
+    let files = problems.collect(files::grant(&component.files, dir));
+    let (Some(allowed_hosts), Some(settings), Some(key_value), Some(sqlite), Some(files)) =
+        (allowed_hosts, settings, key_value, sqlite, files)
+    else {
+        return Err(problems);
+    };
+    let mut environment = component.environment.clone();
+    environment.extend(env.iter().cloned());
+    problems.into_result(ComponentGrants {
+        id: id.into(),
+        environment: environment.into_iter().collect(),
+        files,
+        key_value,
+        sqlite,
+        settings,
+        allowed_hosts,
+    })
+}

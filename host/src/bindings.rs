@@ -1,0 +1,29 @@
+//! Bindings of the Spin interfaces in `wit/host`, generated at compile time.
+#![allow(missing_docs)]
+
+wasmtime::component::bindgen!({
+    path: "../wit/host",
+    world: "capabilities",
+    imports: {
+        "spin:sqlite/sqlite.[static]connection.open-async": async | store | trappable,
+        "spin:sqlite/sqlite.[method]connection.execute-async": async | store | trappable,
+        "spin:sqlite/sqlite.[method]connection.last-insert-rowid-async": async | store | trappable,
+        "spin:sqlite/sqlite.[method]connection.changes-async": async | store | trappable,
+        "spin:key-value/key-value.[static]store.open": async | store | trappable,
+        "spin:key-value/key-value.[method]store.get": async | store | trappable,
+        "spin:key-value/key-value.[method]store.set": async | store | trappable,
+        "spin:key-value/key-value.[method]store.delete": async | store | trappable,
+        "spin:key-value/key-value.[method]store.exists": async | store | trappable,
+        "spin:key-value/key-value.[method]store.get-keys": async | store | trappable,
+        "spin:variables/variables.get": async | store | trappable,
+        default: async | trappable,
+    },
+    with: {
+        "spin:key-value/key-value.store": crate::capabilities::key_value::OpenStore,
+        "spin:sqlite/sqlite.connection": crate::capabilities::sqlite::GuestConnection,
+    },
+});
+
+pub use spin::key_value::key_value;
+pub use spin::sqlite::sqlite;
+pub use spin::variables::variables;

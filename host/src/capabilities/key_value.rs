@@ -1,0 +1,233 @@
+//! `spin:key-value`: durable values in a SQLite file per store.
+//!
+//! File and table are laid out as Spin's, so that the same state directory serves either.
+//! Statements run on blocking threads, each with a connection from the store's pool.
+
+use super::{Labels, ensure_parent, grant_labels};
+use crate::bindings::key_value::{self, Error};
+use crate::instance::InstanceState;
+use crate::pool::Pool;
+use crate::problems::Problems;
+use rusqlite::{Connection, OptionalExtension, params};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use wasmtime::component::{Accessor, FutureReader, HasSelf, Resource, StreamReader};
+
+const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS spin_key_value (
+    store TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (store, key))";
+
+/// Open handles an instance may hold at once.
+const MAX_OPEN_STORES: usize = 256;
+
+/// Phase one: the stores a component may open.
+///
+/// # Errors
+/// Labels without a backend.
+pub fn grant(granted: &[String], config: &BTreeMap<String, PathBuf>) -> Result<Labels, Problems> {
+    grant_labels("key_value_stores", "key_value_store", granted, config)
+}
+
+/// Phase two: the stores of the application, by label.
+pub struct Stores(BTreeMap<String, Arc<Store>>);
+
+/// One store: its label (a column of the table) and connections to its file.
+pub struct Store {
+    label: String,
+    pool: Pool,
+}
+
+/// Phase three: what a guest's handle refers to.
+pub struct OpenStore(Arc<Store>);
+
+impl Stores {
+    /// Opens the stores that some component may use.
+    ///
+    /// # Errors
+    /// Files that cannot be opened.
+    pub fn open(
+        used: &[&Labels],
+        config: &BTreeMap<String, PathBuf>,
+    ) -> Result<Self, Problems> {
+        let mut problems = Problems::default();
+        let mut stores = BTreeMap::new();
+        for (label, path) in config {
+            if !used.iter().any(|labels| labels.contains(label)) {
+                continue;
+            }
+            if let Some(pool) = problems.collect(open_file(label, path)) {
+                let label = label.clone();
+                stores.insert(label.clone(), Arc::new(Store { label, pool }));
+            }
+        }
+        problems.into_result(Self(stores))
+    }
+}
+
+fn open_file(label: &str, path: &Path) -> Result<Pool, Problems> {
+    ensure_parent(path)?;
+    let pool = Pool::new(path, |connection| {
+        connection.busy_timeout(Duration::from_secs(5))?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")
+    });
+    pool.get()
+        .and_then(|connection| connection.execute_batch(SCHEMA))
+        .map_err(|e| {
+            Problems::one(format!(
+                "key_value_store.{label}: cannot open {}: {e}",
+                path.display()
+            ))
+        })?;
+    Ok(pool)
+}
+
+impl Store {
+    /// Runs SQL on a blocking thread.
+    async fn run<R: Send + 'static>(
+        self: Arc<Self>,
+        work: impl FnOnce(&Connection, &str) -> rusqlite::Result<R> + Send + 'static,
+    ) -> Result<R, Error> {
+        tokio::task::spawn_blocking(move || {
+            let connection = self.pool.get()?;
+            work(&connection, &self.label)
+        })
+        .await
+        .map_err(|e| Error::Other(e.to_string()))?
+        .map_err(|e| Error::Other(e.to_string()))
+    }
+
+    async fn get(self: Arc<Self>, key: String) -> Result<Option<Vec<u8>>, Error> {
+        self.run(move |connection, label| {
+            connection
+                .prepare_cached("SELECT value FROM spin_key_value WHERE store = ? AND key = ?")?
+                .query_row(params![label, key], |row| row.get(0))
+                .optional()
+        })
+        .await
+    }
+
+    async fn set(self: Arc<Self>, key: String, value: Vec<u8>) -> Result<(), Error> {
+        self.run(move |connection, label| {
+            connection
+                .prepare_cached(
+                    "INSERT INTO spin_key_value (store, key, value) VALUES (?, ?, ?)
+                     ON CONFLICT (store, key) DO UPDATE SET value = excluded.value",
+                )?
+                .execute(params![label, key, value])
+                .map(drop)
+        })
+        .await
+    }
+
+    async fn delete(self: Arc<Self>, key: String) -> Result<(), Error> {
+        self.run(move |connection, label| {
+            connection
+                .prepare_cached("DELETE FROM spin_key_value WHERE store = ? AND key = ?")?
+                .execute(params![label, key])
+                .map(drop)
+        })
+        .await
+    }
+
+    async fn keys(self: Arc<Self>) -> Result<Vec<String>, Error> {
+        self.run(|connection, label| {
+            connection
+                .prepare_cached("SELECT key FROM spin_key_value WHERE store = ?")?
+                .query_map([label], |row| row.get(0))?
+                .collect()
+        })
+        .await
+    }
+}
+
+/// The store behind a guest's handle.
+fn store<T: Send>(
+    accessor: &Accessor<T, HasSelf<InstanceState>>,
+    handle: &Resource<OpenStore>,
+) -> wasmtime::Result<Arc<Store>> {
+    accessor.with(|mut access| Ok(access.get().table.get(handle)?.0.clone()))
+}
+
+impl key_value::Host for InstanceState {}
+
+impl key_value::HostStore for InstanceState {
+    async fn drop(&mut self, handle: Resource<OpenStore>) -> wasmtime::Result<()> {
+        self.table.delete(handle)?;
+        self.open_stores -= 1;
+        Ok(())
+    }
+}
+
+impl<T: Send> key_value::HostStoreWithStore<T> for HasSelf<InstanceState> {
+    async fn open(
+        accessor: &Accessor<T, Self>,
+        label: String,
+    ) -> wasmtime::Result<Result<Resource<OpenStore>, Error>> {
+        accessor.with(|mut access| {
+            let state = access.get();
+            if !state.component.key_value.contains(&label) {
+                return Ok(Err(Error::AccessDenied));
+            }
+            if state.open_stores == MAX_OPEN_STORES {
+                return Ok(Err(Error::StoreTableFull));
+            }
+            let Some(store) = state.shared.key_value.0.get(&label) else {
+                return Ok(Err(Error::NoSuchStore));
+            };
+            let handle = state.table.push(OpenStore(store.clone()))?;
+            state.open_stores += 1;
+            Ok(Ok(handle))
+        })
+    }
+
+    async fn get(
+        accessor: &Accessor<T, Self>,
+        handle: Resource<OpenStore>,
+        key: String,
+    ) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
+        Ok(store(accessor, &handle)?.get(key).await)
+    }
+
+    async fn set(
+        accessor: &Accessor<T, Self>,
+        handle: Resource<OpenStore>,
+        key: String,
+        value: Vec<u8>,
+    ) -> wasmtime::Result<Result<(), Error>> {
+        Ok(store(accessor, &handle)?.set(key, value).await)
+    }
+
+    async fn delete(
+        accessor: &Accessor<T, Self>,
+        handle: Resource<OpenStore>,
+        key: String,
+    ) -> wasmtime::Result<Result<(), Error>> {
+        Ok(store(accessor, &handle)?.delete(key).await)
+    }
+
+    async fn exists(
+        accessor: &Accessor<T, Self>,
+        handle: Resource<OpenStore>,
+        key: String,
+    ) -> wasmtime::Result<Result<bool, Error>> {
+        let value = store(accessor, &handle)?.get(key).await;
+        Ok(value.map(|value| value.is_some()))
+    }
+
+    async fn get_keys(
+        accessor: &Accessor<T, Self>,
+        handle: Resource<OpenStore>,
+    ) -> wasmtime::Result<(StreamReader<String>, FutureReader<Result<(), Error>>)> {
+        let (keys, end) = match store(accessor, &handle)?.keys().await {
+            Ok(keys) => (keys, Ok(())),
+            Err(e) => (Vec::new(), Err(e)),
+        };
+        accessor.with(|mut access| {
+            let keys = StreamReader::new(&mut access, keys)?;
+            let end = FutureReader::new(&mut access, async move { wasmtime::error::Ok(end) })?;
+            Ok((keys, end))
+        })
+    }
+}

@@ -1,0 +1,45 @@
+//! What the host lets a component do, one module per capability.
+//!
+//! Each goes through the same three phases: what the manifest *grants* (checked at start),
+//! what the runtime configuration *provides* (opened at start, shared by all instances), and
+//! what an *instance* sees (its own handles, and nothing it was not granted).
+
+pub mod files;
+pub mod key_value;
+pub mod outbound_http;
+pub mod sqlite;
+pub mod stdio;
+pub mod variables;
+
+use crate::problems::Problems;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The labels a component may open.
+pub type Labels = Arc<BTreeSet<String>>;
+
+/// Phase one for labelled stores: every label the manifest grants must have a backend.
+fn grant_labels(
+    field: &str,
+    table: &str,
+    granted: &[String],
+    backends: &BTreeMap<String, PathBuf>,
+) -> Result<Labels, Problems> {
+    let mut problems = Problems::default();
+    for label in granted.iter().filter(|label| !backends.contains_key(*label)) {
+        problems.push(format!(
+            "{field}: no backend for the label {label:?}; add [{table}.{label}] to the runtime config file and name that file with --runtime-config-file"
+        ));
+    }
+    problems.into_result(Arc::new(granted.iter().cloned().collect()))
+}
+
+/// Makes the folder a database file goes into.
+fn ensure_parent(path: &Path) -> Result<(), Problems> {
+    let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) else {
+        return Ok(());
+    };
+    std::fs::create_dir_all(parent)
+        .map_err(|e| Problems::one(format!("cannot create the folder {}: {e}", parent.display())))
+}

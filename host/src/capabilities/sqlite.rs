@@ -1,0 +1,520 @@
+//! `spin:sqlite`: SQLite databases in files.
+//!
+//! A guest's `open` looks like a new connection and takes one from the database's pool at its
+//! first statement. Statements run on blocking threads and stay prepared in the connection. What
+//! a guest may change about a connection (PRAGMAs) is put back before the next guest gets it; a
+//! connection left in any other state is closed instead of pooled.
+
+use super::{Labels, ensure_parent, grant_labels};
+use crate::bindings::sqlite::{self, Error, QueryResult, RowResult, Value};
+use crate::instance::InstanceState;
+use crate::pool::{Pool, Pooled};
+use crate::problems::Problems;
+use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, ErrorCode, InterruptHandle, ToSql};
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use wasmtime::component::{Accessor, FutureReader, HasSelf, Resource, StreamReader};
+
+/// Connections an instance may hold at once.
+const MAX_CONNECTIONS: usize = 256;
+/// Bytes one result set may have; it is held in memory while the guest reads it.
+const MAX_RESULT_BYTES: usize = 64 << 20;
+/// Prepared statements a connection keeps.
+const STATEMENT_CACHE: usize = 128;
+
+/// PRAGMAs a guest may set that are put back for the next guest, with the values they go back to.
+const RESET: &str = "PRAGMA foreign_keys = 0; PRAGMA synchronous = 2; PRAGMA busy_timeout = 5000;
+    PRAGMA cache_size = -2000; PRAGMA temp_store = 0; PRAGMA recursive_triggers = 0;
+    PRAGMA trusted_schema = 1; PRAGMA query_only = 0;";
+/// Their names.
+const RESET_NAMES: &[&str] = &[
+    "foreign_keys",
+    "synchronous",
+    "busy_timeout",
+    "cache_size",
+    "temp_store",
+    "recursive_triggers",
+    "trusted_schema",
+    "query_only",
+];
+/// PRAGMAs with an argument that leave nothing in the connection: they read, or write the file.
+const STATELESS_NAMES: &[&str] = &[
+    "journal_mode",
+    "user_version",
+    "application_id",
+    "optimize",
+    "wal_checkpoint",
+    "integrity_check",
+    "quick_check",
+    "table_info",
+    "table_xinfo",
+    "table_list",
+    "index_list",
+    "index_info",
+    "foreign_key_list",
+    "foreign_key_check",
+];
+
+/// Phase one: the databases a component may open.
+///
+/// # Errors
+/// Labels without a backend.
+pub fn grant(granted: &[String], config: &BTreeMap<String, PathBuf>) -> Result<Labels, Problems> {
+    grant_labels("sqlite_databases", "sqlite_database", granted, config)
+}
+
+/// Phase two: the databases of the application, by label.
+pub struct Databases(BTreeMap<String, Pool>);
+
+impl Databases {
+    /// Makes a pool for every database that some component may use.
+    ///
+    /// # Errors
+    /// Files that cannot be opened or are no databases.
+    pub fn open(
+        used: &[&Labels],
+        config: &BTreeMap<String, PathBuf>,
+    ) -> Result<Self, Problems> {
+        let mut problems = Problems::default();
+        let mut databases = BTreeMap::new();
+        for (label, path) in config {
+            if !used.iter().any(|labels| labels.contains(label)) {
+                continue;
+            }
+            if let Some(pool) = problems.collect(open_file(label, path)) {
+                databases.insert(label.clone(), pool);
+            }
+        }
+        problems.into_result(Self(databases))
+    }
+}
+
+fn open_file(label: &str, path: &Path) -> Result<Pool, Problems> {
+    ensure_parent(path)?;
+    let pool = Pool::new(path, |connection| {
+        connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+        connection.authorizer(Some(authorize))
+    });
+    pool.get()
+        .and_then(|connection| connection.query_row("PRAGMA schema_version", [], |_| Ok(())))
+        .map_err(|e| {
+            Problems::one(format!(
+                "sqlite_database.{label}: cannot open {}: {e}",
+                path.display()
+            ))
+        })?;
+    Ok(pool)
+}
+
+/// What preparing a statement told about it.
+#[derive(Clone, Copy, Default)]
+struct Effects {
+    /// It sets a PRAGMA: prepare it anew each time, so that the authorizer sees every use.
+    sets_pragma: bool,
+    /// It leaves something in the connection that [`RESET`] does not take back.
+    stains: bool,
+}
+
+thread_local! {
+    /// Filled by the authorizer, which SQLite calls on the thread that prepares.
+    static EFFECTS: Cell<Effects> = const { Cell::new(Effects { sets_pragma: false, stains: false }) };
+}
+
+/// Keeps a guest inside its database file, and notes what a statement does to its connection.
+fn authorize(context: AuthContext<'_>) -> Authorization {
+    let note = |sets_pragma, stains| {
+        let seen = EFFECTS.get();
+        EFFECTS.set(Effects {
+            sets_pragma: seen.sets_pragma || sets_pragma,
+            stains: seen.stains || stains,
+        });
+    };
+    match context.action {
+        // The empty name and `:memory:` are no files (VACUUM attaches the former).
+        AuthAction::Attach { filename } if !matches!(filename, "" | ":memory:") => {
+            return Authorization::Deny;
+        }
+        AuthAction::Attach { .. } | AuthAction::Detach { .. } => note(false, true),
+        AuthAction::Pragma {
+            pragma_name: "temp_store_directory" | "data_store_directory",
+            ..
+        } => return Authorization::Deny,
+        AuthAction::Pragma {
+            pragma_name,
+            pragma_value: Some(_),
+        } => {
+            let known = RESET_NAMES.contains(&pragma_name) || STATELESS_NAMES.contains(&pragma_name);
+            note(true, !known);
+        }
+        AuthAction::CreateTempTable { .. }
+        | AuthAction::CreateTempView { .. }
+        | AuthAction::CreateTempTrigger { .. }
+        | AuthAction::CreateTempIndex { .. } => note(false, true),
+        _ => {}
+    }
+    Authorization::Allow
+}
+
+/// Phase three: what a guest's handle refers to.
+pub struct GuestConnection(Arc<Session>);
+
+/// A guest's connection from `open` to drop.
+struct Session {
+    database: Pool,
+    work: Mutex<Work>,
+    /// Number of the statement that runs now, 0 for none.
+    running: AtomicU64,
+    interrupt: Mutex<Option<InterruptHandle>>,
+}
+
+/// The part of a session that one statement at a time uses.
+#[derive(Default)]
+struct Work {
+    connection: Option<Pooled>,
+    stained: bool,
+    changes: u64,
+    last_insert_rowid: i64,
+}
+
+impl Drop for GuestConnection {
+    fn drop(&mut self) {
+        let session = self.0.clone();
+        // Closing a connection may write the WAL back: not on an async thread.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn_blocking(move || session.close());
+        }
+    }
+}
+
+impl Session {
+    fn new(database: Pool) -> Self {
+        Self {
+            database,
+            work: Mutex::default(),
+            running: AtomicU64::new(0),
+            interrupt: Mutex::default(),
+        }
+    }
+
+    /// Gives the connection back, or closes it where it is not as it was.
+    fn close(&self) {
+        let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(connection) = work.connection.take()
+            && (work.stained || !connection.is_autocommit())
+        {
+            connection.discard();
+        }
+    }
+
+    /// Runs a statement on a blocking thread; it is interrupted when the guest no longer waits.
+    async fn execute(
+        self: Arc<Self>,
+        statement: String,
+        parameters: Vec<Value>,
+    ) -> Result<QueryResult, Error> {
+        let ticket = Ticket::new(self.clone());
+        let (id, abandoned) = (ticket.id, ticket.abandoned.clone());
+        let result = tokio::task::spawn_blocking(move || {
+            let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
+            if abandoned.load(Ordering::SeqCst) {
+                return Err(Error::Io("abandoned".into()));
+            }
+            self.running.store(id, Ordering::SeqCst);
+            let result = self.run(&mut work, &statement, &parameters);
+            self.running.store(0, Ordering::SeqCst);
+            result
+        })
+        .await
+        .unwrap_or_else(|e| Err(Error::Io(e.to_string())));
+        ticket.done();
+        result
+    }
+
+    fn run(&self, work: &mut Work, sql: &str, parameters: &[Value]) -> Result<QueryResult, Error> {
+        if work.connection.is_none() {
+            work.connection = Some(self.connect().map_err(to_guest)?);
+        }
+        let connection = work.connection.as_deref().expect("connected above");
+        let before = Effects::default();
+        EFFECTS.set(before);
+        let ran = run_statement(connection, sql, parameters);
+        let effects = EFFECTS.get();
+        let (changes, rowid) = (connection.changes(), connection.last_insert_rowid());
+        work.stained |= effects.stains;
+        let (result, readonly) = ran?;
+        if !readonly {
+            work.changes = changes;
+            work.last_insert_rowid = rowid;
+        }
+        Ok(result)
+    }
+
+    /// A connection as a new one would be.
+    fn connect(&self) -> rusqlite::Result<Pooled> {
+        let connection = self.database.get()?;
+        connection.execute_batch(RESET)?;
+        forget_last_insert(&connection);
+        *self.interrupt.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(connection.get_interrupt_handle());
+        Ok(connection)
+    }
+
+    /// What the work says of itself, read on a blocking thread since a statement may run.
+    async fn inspect<R: Send + 'static>(
+        self: Arc<Self>,
+        read: impl FnOnce(&Work) -> R + Send + 'static,
+    ) -> wasmtime::Result<R> {
+        let value = tokio::task::spawn_blocking(move || {
+            read(&self.work.lock().unwrap_or_else(PoisonError::into_inner))
+        })
+        .await?;
+        Ok(value)
+    }
+}
+
+/// Makes `last_insert_rowid` of a pooled connection 0 again.
+#[allow(unsafe_code)]
+fn forget_last_insert(connection: &Connection) {
+    // SAFETY: the handle is open for as long as `connection` is borrowed, and this call only
+    // writes a field of it.
+    unsafe { rusqlite::ffi::sqlite3_set_last_insert_rowid(connection.handle(), 0) }
+}
+
+/// A statement somebody waits for.
+struct Ticket {
+    id: u64,
+    session: Arc<Session>,
+    abandoned: Arc<AtomicBool>,
+    finished: bool,
+}
+
+impl Ticket {
+    fn new(session: Arc<Session>) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            session,
+            abandoned: Arc::default(),
+            finished: false,
+        }
+    }
+
+    fn done(mut self) {
+        self.finished = true;
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if self.finished {
+            return;
+        }
+        self.abandoned.store(true, Ordering::SeqCst);
+        if self.session.running.load(Ordering::SeqCst) == self.id
+            && let Some(handle) = &*self
+                .session
+                .interrupt
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+        {
+            handle.interrupt();
+        }
+    }
+}
+
+/// Runs one statement to its end; also says whether it could only read.
+fn run_statement(
+    connection: &Connection,
+    sql: &str,
+    parameters: &[Value],
+) -> Result<(QueryResult, bool), Error> {
+    let mut statement = connection.prepare_cached(sql).map_err(to_guest)?;
+    let readonly = statement.readonly();
+    let columns: Vec<String> = statement
+        .column_names()
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
+    let result = statement
+        .query(rusqlite::params_from_iter(parameters))
+        .map_err(to_guest)
+        .and_then(|rows| read_rows(rows, columns.len()));
+    if EFFECTS.get().sets_pragma {
+        statement.discard();
+    }
+    let rows = result?;
+    Ok((QueryResult { columns, rows }, readonly))
+}
+
+fn read_rows(mut rows: rusqlite::Rows<'_>, width: usize) -> Result<Vec<RowResult>, Error> {
+    let mut read = Vec::new();
+    let mut bytes = 0;
+    while let Some(row) = rows.next().map_err(to_guest)? {
+        let mut values = Vec::with_capacity(width);
+        for column in 0..width {
+            let value = to_value(row.get_ref(column).map_err(to_guest)?);
+            bytes += size_of::<Value>() + payload(&value);
+            values.push(value);
+        }
+        if bytes > MAX_RESULT_BYTES {
+            return Err(Error::Io(format!(
+                "the result has more than {MAX_RESULT_BYTES} bytes; read it in parts with LIMIT"
+            )));
+        }
+        read.push(RowResult { values });
+    }
+    Ok(read)
+}
+
+fn to_value(value: ValueRef<'_>) -> Value {
+    match value {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(i) => Value::Integer(i),
+        ValueRef::Real(r) => Value::Real(r),
+        ValueRef::Text(t) => Value::Text(String::from_utf8_lossy(t).into_owned()),
+        ValueRef::Blob(b) => Value::Blob(b.to_vec()),
+    }
+}
+
+fn payload(value: &Value) -> usize {
+    match value {
+        Value::Text(t) => t.len(),
+        Value::Blob(b) => b.len(),
+        Value::Null | Value::Integer(_) | Value::Real(_) => 0,
+    }
+}
+
+impl ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Value::Null => ValueRef::Null,
+            Value::Integer(i) => ValueRef::Integer(*i),
+            Value::Real(r) => ValueRef::Real(*r),
+            Value::Text(t) => ValueRef::Text(t.as_bytes()),
+            Value::Blob(b) => ValueRef::Blob(b),
+        }))
+    }
+}
+
+fn to_guest(error: rusqlite::Error) -> Error {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => Error::DatabaseFull,
+        _ => Error::Io(error.to_string()),
+    }
+}
+
+impl InstanceState {
+    fn open_database(
+        &mut self,
+        label: &str,
+    ) -> wasmtime::Result<Result<Resource<GuestConnection>, Error>> {
+        if !self.component.sqlite.contains(label) {
+            return Ok(Err(Error::AccessDenied));
+        }
+        if self.open_connections == MAX_CONNECTIONS {
+            return Ok(Err(Error::Io("too many open connections".into())));
+        }
+        let Some(pool) = self.shared.sqlite.0.get(label) else {
+            return Ok(Err(Error::NoSuchDatabase));
+        };
+        let session = Arc::new(Session::new(pool.clone()));
+        let handle = self.table.push(GuestConnection(session))?;
+        self.open_connections += 1;
+        Ok(Ok(handle))
+    }
+
+    fn session(&self, handle: &Resource<GuestConnection>) -> wasmtime::Result<Arc<Session>> {
+        Ok(self.table.get(handle)?.0.clone())
+    }
+}
+
+impl sqlite::Host for InstanceState {}
+
+impl sqlite::HostConnection for InstanceState {
+    async fn open(
+        &mut self,
+        label: String,
+    ) -> wasmtime::Result<Result<Resource<GuestConnection>, Error>> {
+        self.open_database(&label)
+    }
+
+    async fn execute(
+        &mut self,
+        handle: Resource<GuestConnection>,
+        statement: String,
+        parameters: Vec<Value>,
+    ) -> wasmtime::Result<Result<QueryResult, Error>> {
+        Ok(self.session(&handle)?.execute(statement, parameters).await)
+    }
+
+    async fn last_insert_rowid(
+        &mut self,
+        handle: Resource<GuestConnection>,
+    ) -> wasmtime::Result<i64> {
+        self.session(&handle)?.inspect(|work| work.last_insert_rowid).await
+    }
+
+    async fn changes(&mut self, handle: Resource<GuestConnection>) -> wasmtime::Result<u64> {
+        self.session(&handle)?.inspect(|work| work.changes).await
+    }
+
+    async fn drop(&mut self, handle: Resource<GuestConnection>) -> wasmtime::Result<()> {
+        self.table.delete(handle)?;
+        self.open_connections -= 1;
+        Ok(())
+    }
+}
+
+type Rows = (
+    Vec<String>,
+    StreamReader<RowResult>,
+    FutureReader<Result<(), Error>>,
+);
+
+impl<T: Send> sqlite::HostConnectionWithStore<T> for HasSelf<InstanceState> {
+    async fn open_async(
+        accessor: &Accessor<T, Self>,
+        label: String,
+    ) -> wasmtime::Result<Result<Resource<GuestConnection>, Error>> {
+        accessor.with(|mut access| access.get().open_database(&label))
+    }
+
+    async fn execute_async(
+        accessor: &Accessor<T, Self>,
+        handle: Resource<GuestConnection>,
+        statement: String,
+        parameters: Vec<Value>,
+    ) -> wasmtime::Result<Result<Rows, Error>> {
+        let session = accessor.with(|mut access| access.get().session(&handle))?;
+        let QueryResult { columns, rows } = match session.execute(statement, parameters).await {
+            Ok(result) => result,
+            Err(error) => return Ok(Err(error)),
+        };
+        accessor.with(|mut access| {
+            let rows = StreamReader::new(&mut access, rows)?;
+            let end = FutureReader::new(&mut access, async { wasmtime::error::Ok(Ok(())) })?;
+            Ok(Ok((columns, rows, end)))
+        })
+    }
+
+    async fn last_insert_rowid_async(
+        accessor: &Accessor<T, Self>,
+        handle: Resource<GuestConnection>,
+    ) -> wasmtime::Result<i64> {
+        let session = accessor.with(|mut access| access.get().session(&handle))?;
+        session.inspect(|work| work.last_insert_rowid).await
+    }
+
+    async fn changes_async(
+        accessor: &Accessor<T, Self>,
+        handle: Resource<GuestConnection>,
+    ) -> wasmtime::Result<u64> {
+        let session = accessor.with(|mut access| access.get().session(&handle))?;
+        session.inspect(|work| work.changes).await
+    }
+}

@@ -1,0 +1,249 @@
+//! Guests' standard output and error: whole lines into the logs and, unless quiet, the terminal.
+//!
+//! Lines go through a bounded queue to one writer thread, so that a slow terminal or disk never
+//! holds up a request; lines that do not fit are dropped and counted in the log.
+
+use crate::problems::Problems;
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::AsyncWrite;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+
+/// Lines that may wait for the writer.
+const QUEUE: usize = 8192;
+/// A longer line is broken up.
+const MAX_LINE: usize = 16 * 1024;
+
+/// Which of the two a line came from.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Channel {
+    /// Standard output.
+    Out,
+    /// Standard error.
+    Err,
+}
+
+struct Line {
+    component: Arc<str>,
+    channel: Channel,
+    text: Vec<u8>,
+}
+
+enum Message {
+    Line(Line),
+    /// Answered once every line before it is written.
+    Flush(SyncSender<()>),
+}
+
+/// The way into the logs. Cheap to clone.
+#[derive(Clone)]
+pub struct Logs {
+    messages: SyncSender<Message>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl Logs {
+    /// Starts the writer for logs in `dir`; also to the terminal unless `quiet`.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or the thread cannot be started.
+    pub fn start(dir: &Path, quiet: bool) -> Result<Self, Problems> {
+        std::fs::create_dir_all(dir).map_err(|e| {
+            Problems::one(format!("cannot create the log folder {}: {e}", dir.display()))
+        })?;
+        let (messages, queue) = sync_channel(QUEUE);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let sink = Sink {
+            dir: dir.to_owned(),
+            quiet,
+            files: HashMap::new(),
+            dropped: dropped.clone(),
+        };
+        std::thread::Builder::new()
+            .name("guest-logs".into())
+            .spawn(move || sink.run(&queue))
+            .map_err(|e| Problems::one(format!("cannot start the log writer: {e}")))?;
+        Ok(Self { messages, dropped })
+    }
+
+    /// Waits until what was written before is in the files, for a second at most.
+    pub fn flush(&self) {
+        let (done, written) = sync_channel(1);
+        if self.messages.send(Message::Flush(done)).is_ok() {
+            let _ = written.recv_timeout(Duration::from_secs(1));
+        }
+    }
+
+    /// The stream an instance of `component` gets.
+    pub fn stream(&self, component: &Arc<str>, channel: Channel) -> GuestOutput {
+        GuestOutput(Arc::new(Partial {
+            logs: self.clone(),
+            component: component.clone(),
+            channel,
+            line: Mutex::default(),
+        }))
+    }
+
+    fn send(&self, line: Line) {
+        if self.messages.try_send(Message::Line(line)).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The writer thread's half.
+struct Sink {
+    dir: PathBuf,
+    quiet: bool,
+    files: HashMap<(Arc<str>, Channel), Option<File>>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl Sink {
+    fn run(mut self, queue: &Receiver<Message>) {
+        for message in queue {
+            let line = match message {
+                Message::Line(line) => line,
+                Message::Flush(done) => {
+                    let _ = done.send(());
+                    continue;
+                }
+            };
+            self.write(&line);
+            let dropped = self.dropped.swap(0, Ordering::Relaxed);
+            if dropped > 0 {
+                let text = format!("({dropped} lines were dropped here: written too fast)");
+                self.write(&Line {
+                    text: text.into_bytes(),
+                    ..line
+                });
+            }
+        }
+    }
+
+    fn write(&mut self, line: &Line) {
+        let mut text = line.text.clone();
+        text.push(b'\n');
+        if let Some(file) = self.file(line) {
+            // A full disk must not end the host; the terminal still has the line.
+            let _ = file.write_all(&text);
+        }
+        if !self.quiet {
+            let mut shown = format!("[{}] ", line.component).into_bytes();
+            shown.extend_from_slice(&text);
+            let _ = match line.channel {
+                Channel::Out => io::stdout().lock().write_all(&shown),
+                Channel::Err => io::stderr().lock().write_all(&shown),
+            };
+        }
+    }
+
+    fn file(&mut self, line: &Line) -> Option<&mut File> {
+        let dir = &self.dir;
+        self.files
+            .entry((line.component.clone(), line.channel))
+            .or_insert_with(|| {
+                let suffix = match line.channel {
+                    Channel::Out => "stdout",
+                    Channel::Err => "stderr",
+                };
+                let path = dir.join(format!("{}_{suffix}.txt", line.component));
+                OpenOptions::new().create(true).append(true).open(path).ok()
+            })
+            .as_mut()
+    }
+}
+
+/// One instance's standard output or error.
+#[derive(Clone)]
+pub struct GuestOutput(Arc<Partial>);
+
+struct Partial {
+    logs: Logs,
+    component: Arc<str>,
+    channel: Channel,
+    line: Mutex<Vec<u8>>,
+}
+
+impl Partial {
+    fn push(&self, bytes: &[u8]) {
+        let mut line = self.line.lock().unwrap_or_else(|e| e.into_inner());
+        for part in bytes.split_inclusive(|b| *b == b'\n') {
+            line.extend_from_slice(part.strip_suffix(b"\n").unwrap_or(part));
+            if part.ends_with(b"\n") || line.len() >= MAX_LINE {
+                self.send(std::mem::take(&mut line));
+            }
+        }
+    }
+
+    fn send(&self, text: Vec<u8>) {
+        self.logs.send(Line {
+            component: self.component.clone(),
+            channel: self.channel,
+            text,
+        });
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        let rest = std::mem::take(self.line.get_mut().unwrap_or_else(|e| e.into_inner()));
+        if !rest.is_empty() {
+            self.send(rest);
+        }
+    }
+}
+
+impl IsTerminal for GuestOutput {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for GuestOutput {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(self.clone())
+    }
+}
+
+impl AsyncWrite for GuestOutput {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.0.push(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_arrive_whole_and_in_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let logs = Logs::start(dir.path(), true).unwrap();
+        let output = logs.stream(&"cart".into(), Channel::Out);
+        output.0.push(b"one\ntw");
+        output.0.push(b"o\nthree");
+        drop(output);
+        logs.flush();
+        let text = std::fs::read_to_string(dir.path().join("cart_stdout.txt")).unwrap();
+        assert_eq!(text, "one\ntwo\nthree\n");
+    }
+}

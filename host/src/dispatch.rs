@@ -1,0 +1,333 @@
+//! From a request to an instance that answers it.
+//!
+//! Each component has its own handler, which keeps instances between requests as Spin does: an
+//! instance takes up to `--max-instance-concurrent-reuse-count` requests at once and
+//! `--max-instance-reuse-count` in all, and goes after `--idle-instance-timeout` without any.
+
+use crate::cli::{Interval, Span};
+use crate::instance::{ComponentGrants, InstanceState, Shared};
+use crate::problem_response::Problem;
+use crate::router::Match;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+use tokio::time::Sleep;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+use wasmtime::component::GuestTaskId;
+use wasmtime::{Engine, Store, StoreContextMut, UpdateDeadline};
+use wasmtime_wasi_http::handler::{
+    ExpirationError, HandlerState, Instance, InstantiationError, ProxyHandler, ProxyPre,
+    ShouldAccept, TrapOrPanicError, WorkerExpiration, WorkerState, WorkerStatus,
+};
+use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView};
+
+/// The client address a chained request shows, as in Spin.
+const CHAINED_CLIENT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+/// Longest time an instance may go on after its last response has begun: streams and tasks that
+/// were spawned beside a response.
+const AFTER_RESPONSE: Duration = Duration::from_secs(600);
+/// Epochs (10 ms each) a guest may be busy since its last request; more is an endless loop.
+const MAX_BUSY_EPOCHS: u32 = 6000;
+
+/// How instances are reused.
+#[derive(Clone, Copy)]
+pub struct Reuse {
+    /// Requests in all.
+    pub count: Span<usize>,
+    /// Requests at once.
+    pub concurrent: Span<usize>,
+    /// Time to begin an answer.
+    pub request_timeout: Span<Interval>,
+    /// Time without a request.
+    pub idle_timeout: Span<Interval>,
+}
+
+/// All components of the application, ready to answer.
+pub struct Dispatcher {
+    components: HashMap<String, ProxyHandler<Handler>>,
+    reuse: Reuse,
+    draining: CancellationToken,
+    workers: TaskTracker,
+}
+
+/// A component that has been loaded.
+pub struct Loaded {
+    /// What it was granted.
+    pub grants: Arc<ComponentGrants>,
+    /// Ready to be instantiated.
+    pub pre: ProxyPre<InstanceState>,
+}
+
+impl Dispatcher {
+    /// Handlers for the loaded components.
+    pub fn new(loaded: Vec<Loaded>, engine: &Engine, shared: &Arc<Shared>, reuse: Reuse) -> Self {
+        let draining = CancellationToken::new();
+        let workers = TaskTracker::new();
+        let components = loaded
+            .into_iter()
+            .map(|component| {
+                let id = component.grants.id.to_string();
+                let handler = Handler {
+                    engine: engine.clone(),
+                    component,
+                    shared: shared.clone(),
+                    reuse,
+                    draining: draining.clone(),
+                    workers: workers.clone(),
+                };
+                (id, ProxyHandler::new(handler))
+            })
+            .collect();
+        Self {
+            components,
+            reuse,
+            draining,
+            workers,
+        }
+    }
+
+    /// The ids of the components.
+    pub fn components(&self) -> impl Iterator<Item = &str> {
+        self.components.keys().map(String::as_str)
+    }
+
+    /// Answers a request from outside. The URI must have scheme and authority.
+    pub async fn serve(
+        &self,
+        route: &Match,
+        mut request: Request<WasiBody>,
+        client: SocketAddr,
+    ) -> Response<WasiBody> {
+        describe(route, client, &mut request);
+        self.call(&route.target.component, request).await
+    }
+
+    /// Answers a request of another component.
+    pub async fn chained(
+        &self,
+        component: &str,
+        mut request: Request<WasiBody>,
+    ) -> Response<WasiBody> {
+        let route = Match::chained(component, request.uri().path());
+        describe(&route, CHAINED_CLIENT, &mut request);
+        self.call(component, request).await
+    }
+
+    async fn call(&self, component: &str, request: Request<WasiBody>) -> Response<WasiBody> {
+        let Some(handler) = self.components.get(component) else {
+            return Problem::NoRoute.response();
+        };
+        let begun = Instant::now();
+        match handler.handle((), request).await {
+            Ok(response) => response,
+            Err(error) => {
+                let problem = self.problem(&error, begun.elapsed());
+                tracing::error!(component, %error, ?problem, "request failed");
+                problem.response()
+            }
+        }
+    }
+
+    fn problem(&self, error: &wasmtime::Error, elapsed: Duration) -> Problem {
+        let out_of_time = elapsed >= self.reuse.request_timeout.shortest();
+        if error.is::<InstantiationError<()>>() {
+            Problem::Overloaded
+        } else if error.is::<ExpirationError>() || error.is::<TrapOrPanicError>() && out_of_time {
+            Problem::TimedOut
+        } else if let Some(Error::HttpRequestBodySize(_)) = error.downcast_ref::<Error>() {
+            Problem::BodyTooLarge
+        } else {
+            Problem::Crashed
+        }
+    }
+
+    /// Lets instances with nothing to do go, and waits until all others have finished too.
+    pub async fn drain(&self) {
+        self.draining.cancel();
+        self.workers.close();
+        self.workers.wait().await;
+    }
+}
+
+/// Sets Spin's request headers, in place of any the client sent.
+fn describe(route: &Match, client: SocketAddr, request: &mut Request<WasiBody>) {
+    let uri = request.uri().clone();
+    let headers = request.headers_mut();
+    let forged: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| name.as_str().starts_with("spin-"))
+        .cloned()
+        .collect();
+    for name in forged {
+        headers.remove(name);
+    }
+    headers.remove(header::CONNECTION);
+
+    let raw_route = &route.target.route;
+    let prefix = raw_route.strip_suffix("/...").unwrap_or(raw_route);
+    set(headers, "spin-path-info", &route.path_info);
+    set(headers, "spin-full-url", &uri.to_string());
+    set(headers, "spin-matched-route", raw_route);
+    set(headers, "spin-base-path", "/");
+    set(headers, "spin-raw-component-route", raw_route);
+    set(headers, "spin-component-route", prefix);
+    set(headers, "spin-client-addr", &client.to_string());
+    for (name, value) in &route.named {
+        let name = format!("spin-path-match-{}", name.to_ascii_lowercase());
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_str(value)) {
+            headers.insert(name, value);
+        }
+    }
+}
+
+fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(HeaderName::from_static(name), value);
+    }
+}
+
+/// Makes instances of one component.
+struct Handler {
+    engine: Engine,
+    component: Loaded,
+    shared: Arc<Shared>,
+    reuse: Reuse,
+    draining: CancellationToken,
+    workers: TaskTracker,
+}
+
+impl HandlerState for Handler {
+    type StoreData = InstanceState;
+    type WorkerExpiration = Expiration;
+    type WorkerState = Worker;
+
+    async fn instantiate(&self) -> wasmtime::Result<Instance<InstanceState, Expiration, Worker>> {
+        let state = InstanceState::new(self.component.grants.clone(), self.shared.clone())?;
+        let mut store = Store::new(&self.engine, state);
+        store.limiter(|state| &mut state.limits);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|mut store| {
+            let state = store.data_mut();
+            state.busy_epochs += 1;
+            if state.busy_epochs > MAX_BUSY_EPOCHS {
+                return Err(wasmtime::format_err!("the guest is in an endless loop"));
+            }
+            Ok(UpdateDeadline::Yield(1))
+        });
+        let proxy = self.component.pre.instantiate_async(&mut store).await?;
+        // A WASI 0.2 instance cannot take a second request.
+        let (count, concurrent) = match self.component.pre {
+            ProxyPre::P3(_) => (self.reuse.count.draw(), self.reuse.concurrent.draw()),
+            ProxyPre::P2(_) => (1, 1),
+        };
+        let request_timeout = self.reuse.request_timeout.draw();
+        let timed_out = Arc::new(AtomicBool::new(false));
+        Ok(Instance {
+            store,
+            proxy,
+            view: InstanceState::http,
+            expiration: Expiration {
+                idle_timeout: self.reuse.idle_timeout.draw(),
+                request_timeout,
+                timed_out: timed_out.clone(),
+                sleep: Box::pin(tokio::time::sleep(request_timeout)),
+                draining: Box::pin(self.draining.clone().cancelled_owned()),
+            },
+            state: Worker {
+                component: self.component.grants.id.clone(),
+                count,
+                concurrent,
+                request_timeout,
+                timed_out,
+                _alive: self.workers.token(),
+            },
+        })
+    }
+}
+
+/// Decides when an instance goes.
+struct Expiration {
+    idle_timeout: Duration,
+    request_timeout: Duration,
+    /// Set when a request ran out of time: what still runs then runs for nobody.
+    timed_out: Arc<AtomicBool>,
+    sleep: Pin<Box<Sleep>>,
+    draining: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+impl WorkerExpiration for Expiration {
+    fn poll(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        status: WorkerStatus,
+        since: Instant,
+    ) -> Poll<()> {
+        let limit = match status {
+            WorkerStatus::Idle => self.idle_timeout,
+            WorkerStatus::Requests => self.request_timeout,
+            WorkerStatus::PostReturn if self.timed_out.load(Ordering::Relaxed) => Duration::ZERO,
+            WorkerStatus::PostReturn => AFTER_RESPONSE,
+        };
+        if status == WorkerStatus::Idle && self.draining.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        let deadline = (since + limit).into();
+        if self.sleep.deadline() != deadline {
+            self.sleep.as_mut().reset(deadline);
+        }
+        self.sleep.as_mut().poll(cx)
+    }
+}
+
+/// Decides what an instance takes on.
+struct Worker {
+    component: Arc<str>,
+    count: usize,
+    concurrent: usize,
+    request_timeout: Duration,
+    timed_out: Arc<AtomicBool>,
+    _alive: TaskTrackerToken,
+}
+
+impl WorkerState for Worker {
+    type StoreData = InstanceState;
+    type RequestData = ();
+
+    fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
+        if total >= self.count {
+            ShouldAccept::Never
+        } else if concurrent >= self.concurrent {
+            ShouldAccept::No
+        } else {
+            ShouldAccept::Yes
+        }
+    }
+
+    fn on_request_start(
+        &self,
+        mut store: StoreContextMut<'_, InstanceState>,
+        (): (),
+        _: GuestTaskId,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
+        store.data_mut().busy_epochs = 0;
+        let (timeout, timed_out) = (self.request_timeout, self.timed_out.clone());
+        Box::pin(async move {
+            tokio::time::sleep(timeout).await;
+            timed_out.store(true, Ordering::Relaxed);
+        })
+    }
+
+    fn drop(&self, store: Store<InstanceState>, result: wasmtime::Result<()>) {
+        if let Err(error) = result {
+            tracing::error!(component = %self.component, error = %format!("{error:#}").replace('\n', " | "), "instance ended");
+        }
+        drop(store);
+    }
+}

@@ -1,0 +1,119 @@
+//! What one instance of a component holds on the host's side: the third phase of every capability.
+
+use crate::capabilities::files::{self, Mounts};
+use crate::capabilities::key_value::Stores;
+use crate::capabilities::outbound_http::{AllowedHosts, Hooks, Outbound};
+use crate::capabilities::sqlite::Databases;
+use crate::capabilities::stdio::{Channel, Logs};
+use crate::capabilities::variables::Settings;
+use crate::capabilities::Labels;
+use std::sync::Arc;
+use wasmtime::component::ResourceTable;
+use wasmtime::{StoreLimits, StoreLimitsBuilder};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+/// Linear memory one instance may have, in bytes. A service of ours uses a few megabytes; this
+/// stops a runaway before it takes the host with it.
+pub const MAX_MEMORY: usize = 256 << 20;
+
+/// What a component was granted.
+pub struct ComponentGrants {
+    /// The component's id.
+    pub id: Arc<str>,
+    /// Environment variables.
+    pub environment: Vec<(String, String)>,
+    /// Read-only directories.
+    pub files: Mounts,
+    /// Key-value stores, by label.
+    pub key_value: Labels,
+    /// SQLite databases, by label.
+    pub sqlite: Labels,
+    /// Settings, resolved.
+    pub settings: Settings,
+    /// Where it may send requests.
+    pub allowed_hosts: AllowedHosts,
+}
+
+/// What all instances of the application share.
+pub struct Shared {
+    /// Key-value stores.
+    pub key_value: Stores,
+    /// SQLite databases.
+    pub sqlite: Databases,
+    /// The way out.
+    pub outbound: Arc<Outbound>,
+    /// The way into the logs.
+    pub logs: Logs,
+}
+
+/// The data of an instance's store.
+pub struct InstanceState {
+    /// Host resources the guest has handles to.
+    pub table: ResourceTable,
+    /// Memory limits.
+    pub limits: StoreLimits,
+    /// The component's grants.
+    pub component: Arc<ComponentGrants>,
+    /// The application's backends.
+    pub shared: Arc<Shared>,
+    /// Key-value handles open now.
+    pub open_stores: usize,
+    /// SQLite connections open now.
+    pub open_connections: usize,
+    /// Epochs in which the guest was found running since its last request came in.
+    pub busy_epochs: u32,
+    wasi: WasiCtx,
+    http: WasiHttpCtx,
+    hooks: Hooks,
+}
+
+impl InstanceState {
+    /// State for a fresh instance.
+    ///
+    /// # Errors
+    /// When a mounted directory cannot be opened any more.
+    pub fn new(component: Arc<ComponentGrants>, shared: Arc<Shared>) -> wasmtime::Result<Self> {
+        let mut wasi = WasiCtxBuilder::new();
+        wasi.envs(&component.environment)
+            .stdout(shared.logs.stream(&component.id, Channel::Out))
+            .stderr(shared.logs.stream(&component.id, Channel::Err))
+            .allow_tcp(false)
+            .allow_udp(false);
+        files::mount(&component.files, &mut wasi)?;
+        Ok(Self {
+            table: ResourceTable::new(),
+            limits: StoreLimitsBuilder::new().memory_size(MAX_MEMORY).build(),
+            wasi: wasi.build(),
+            http: WasiHttpCtx::new(),
+            hooks: Hooks {
+                outbound: shared.outbound.clone(),
+                allowed: component.allowed_hosts.clone(),
+            },
+            component,
+            shared,
+            open_stores: 0,
+            open_connections: 0,
+            busy_epochs: 0,
+        })
+    }
+}
+
+impl WasiView for InstanceState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
+    }
+}
+
+impl WasiHttpView for InstanceState {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView {
+            hooks: &mut self.hooks,
+            table: &mut self.table,
+            ctx: &mut self.http,
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Connections to one SQLite file, opened when needed and kept for the next user.
+
+use rusqlite::Connection;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Idle connections kept; more than the blocking work that runs at once is never idle for long.
+const MAX_IDLE: usize = 16;
+
+/// How a new connection is prepared.
+type Setup = Box<dyn Fn(&Connection) -> rusqlite::Result<()> + Send + Sync>;
+
+/// A pool. Cheap to clone.
+#[derive(Clone)]
+pub struct Pool(Arc<Inner>);
+
+struct Inner {
+    path: PathBuf,
+    setup: Setup,
+    idle: Mutex<Vec<Connection>>,
+}
+
+/// A connection on loan; goes back to its pool when dropped, unless [`Pooled::discard`]ed.
+pub struct Pooled {
+    connection: Option<Connection>,
+    pool: Pool,
+}
+
+impl Pool {
+    /// A pool for the file at `path`; `setup` runs once on every new connection.
+    pub fn new(
+        path: &Path,
+        setup: impl Fn(&Connection) -> rusqlite::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            path: path.to_owned(),
+            setup: Box::new(setup),
+            idle: Mutex::default(),
+        }))
+    }
+
+    /// An idle connection, or a new one. Blocks: call it on a blocking thread.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn get(&self) -> rusqlite::Result<Pooled> {
+        let idle = self.idle().pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => {
+                let connection = Connection::open(&self.0.path)?;
+                (self.0.setup)(&connection)?;
+                connection
+            }
+        };
+        Ok(Pooled {
+            connection: Some(connection),
+            pool: self.clone(),
+        })
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+        self.0.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pooled {
+    /// Closes the connection instead of keeping it.
+    pub fn discard(mut self) {
+        self.connection = None;
+    }
+}
+
+impl Deref for Pooled {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.connection.as_ref().expect("present until dropped")
+    }
+}
+
+impl Drop for Pooled {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            let mut idle = self.pool.idle();
+            if idle.len() < MAX_IDLE {
+                idle.push(connection);
+            }
+        }
+    }
+}

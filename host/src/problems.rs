@@ -1,0 +1,56 @@
+//! What is wrong with a configuration, gathered so that one start shows all of it.
+
+use std::fmt;
+
+/// Everything that stops a start: each entry one line that names file, field and remedy.
+#[derive(Debug, Default)]
+pub struct Problems(Vec<String>);
+
+impl Problems {
+    /// A list with a single entry.
+    pub fn one(line: impl Into<String>) -> Self {
+        Self(vec![line.into()])
+    }
+
+    /// Adds an entry.
+    pub fn push(&mut self, line: impl Into<String>) {
+        self.0.push(line.into());
+    }
+
+    /// Takes the value out of a result, or notes its problems and gives `None`.
+    pub fn collect<T>(&mut self, result: Result<T, Problems>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(more) => {
+                self.0.extend(more.0);
+                None
+            }
+        }
+    }
+
+    /// Like [`Problems::collect`], with `place` (file and section) before each line.
+    pub fn collect_in<T>(&mut self, place: &str, result: Result<T, Problems>) -> Option<T> {
+        self.collect(result.map_err(|more| {
+            Problems(more.0.iter().map(|line| format!("{place}{line}")).collect())
+        }))
+    }
+
+    /// `Ok(value)` when nothing was noted.
+    pub fn into_result<T>(self, value: T) -> Result<T, Problems> {
+        if self.0.is_empty() { Ok(value) } else { Err(self) }
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, line) in self.0.iter().enumerate() {
+            if i > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "error: {}", line.replace('\n', " "))?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}
