@@ -41,8 +41,11 @@ impl App {
         };
         let dir = path.parent().unwrap_or(Path::new(""));
         let manifest = Manifest::load(&path)?;
-        let config =
-            RuntimeConfig::load(up.runtime_config_file.as_deref(), up.state_dir.as_deref(), dir)?;
+        let config = RuntimeConfig::load(
+            up.runtime_config_file.as_deref(),
+            up.state_dir.as_deref(),
+            dir,
+        )?;
 
         let mut problems = Problems::default();
         let file = format!("{}: ", path.display());
@@ -58,8 +61,10 @@ impl App {
         // With a variable missing, every template that uses it would be a problem too.
         let values = problems.collect_in(&file, values);
 
-        let engine = engine::new().map_err(|e| Problems::one(format!("cannot start the Wasm engine: {e:#}")))?;
-        let linker = engine::linker(&engine).map_err(|e| Problems::one(format!("cannot start the Wasm engine: {e:#}")))?;
+        let engine = engine::new()
+            .map_err(|e| Problems::one(format!("cannot start the Wasm engine: {e:#}")))?;
+        let linker = engine::linker(&engine)
+            .map_err(|e| Problems::one(format!("cannot start the Wasm engine: {e:#}")))?;
         let cache = CodeCache::new(up.disable_cache, &config.state_dir);
         let mut loaded = Vec::new();
         for id in &running {
@@ -142,7 +147,9 @@ fn select<'a>(manifest: &'a Manifest, chosen: &[String]) -> Result<BTreeSet<&'a 
     }
     for id in chosen {
         if !triggered.contains(id.as_str()) {
-            problems.push(format!("-c {id}: no trigger starts a component of this name"));
+            problems.push(format!(
+                "-c {id}: no trigger starts a component of this name"
+            ));
         }
     }
     if triggered.is_empty() {
@@ -175,7 +182,10 @@ fn grant(
     }
     let allowed_hosts = problems.collect(outbound_http::grant(&hosts, running));
     let settings = problems.collect(values.grant(&component.variables));
-    let key_value = problems.collect(key_value::grant(&component.key_value_stores, &config.key_value));
+    let key_value = problems.collect(key_value::grant(
+        &component.key_value_stores,
+        &config.key_value,
+    ));
     let sqlite = problems.collect(sqlite::grant(&component.sqlite_databases, &config.sqlite));
     let files = problems.collect(files::grant(&component.files, dir));
     let (Some(allowed_hosts), Some(settings), Some(key_value), Some(sqlite), Some(files)) =

@@ -26,7 +26,12 @@ pub enum Command {
 #[derive(Args)]
 pub struct Up {
     /// The manifest, or the folder it is in.
-    #[arg(short = 'f', long = "from", visible_alias = "file", default_value = "spin.toml")]
+    #[arg(
+        short = 'f',
+        long = "from",
+        visible_alias = "file",
+        default_value = "spin.toml"
+    )]
     pub from: PathBuf,
     /// Address to serve on; port 0 takes a free one.
     #[arg(long, env = "SPIN_HTTP_LISTEN_ADDR", default_value = "127.0.0.1:3000")]
@@ -130,7 +135,11 @@ impl std::str::FromStr for Interval {
             "ms" => Duration::from_millis(number),
             "us" => Duration::from_micros(number),
             "ns" => Duration::from_nanos(number),
-            unit => return Err(format!("{unit:?} is not a unit of time; use s, ms, us or ns")),
+            unit => {
+                return Err(format!(
+                    "{unit:?} is not a unit of time; use s, ms, us or ns"
+                ));
+            }
         };
         Ok(Self(duration))
     }

@@ -186,7 +186,11 @@ fn compose(main: &[u8], plugs: &[(&DependencySource, Vec<u8>)]) -> anyhow::Resul
     let mut graph = CompositionGraph::new();
     let socket = Package::from_bytes("main", None, main.to_vec(), graph.types_mut())?;
     let socket = graph.register_package(socket)?;
-    let imports: Vec<String> = graph.types()[graph[socket].ty()].imports.keys().cloned().collect();
+    let imports: Vec<String> = graph.types()[graph[socket].ty()]
+        .imports
+        .keys()
+        .cloned()
+        .collect();
     let main_instance = graph.instantiate(socket);
 
     for (index, (source, wasm)) in plugs.iter().enumerate() {
@@ -194,7 +198,11 @@ fn compose(main: &[u8], plugs: &[(&DependencySource, Vec<u8>)]) -> anyhow::Resul
         let package = Package::from_bytes(&name, None, wasm.clone(), graph.types_mut())?;
         let package = graph.register_package(package)?;
         let world = &graph.types()[graph[package].ty()];
-        if let Some(import) = world.imports.keys().find(|i| !source.inherits && !is_harmless(i)) {
+        if let Some(import) = world
+            .imports
+            .keys()
+            .find(|i| !source.inherits && !is_harmless(i))
+        {
             bail!(
                 "dependency {} ({}) imports {import}, but inherits no configuration; set `inherit_configuration = true` on it if it may use this component's grants",
                 source.import,
@@ -225,7 +233,11 @@ fn compose(main: &[u8], plugs: &[(&DependencySource, Vec<u8>)]) -> anyhow::Resul
         }
     }
 
-    let exports: Vec<String> = graph.types()[graph[socket].ty()].exports.keys().cloned().collect();
+    let exports: Vec<String> = graph.types()[graph[socket].ty()]
+        .exports
+        .keys()
+        .cloned()
+        .collect();
     for name in exports {
         let alias = graph.alias_instance_export(main_instance, &name)?;
         graph.export(alias, &name)?;
@@ -241,7 +253,9 @@ impl DependencySource {
             .iter()
             .filter(|import| match whole_package {
                 true => import.starts_with(&format!("{}/", self.import)),
-                false => **import == self.import || import.starts_with(&format!("{}@", self.import)),
+                false => {
+                    **import == self.import || import.starts_with(&format!("{}@", self.import))
+                }
             })
             .filter_map(|import| {
                 let wanted = self.export.as_deref().unwrap_or(import);
@@ -262,13 +276,18 @@ pub fn prepare(
 ) -> anyhow::Result<ProxyPre<InstanceState>> {
     let engine = linker.engine();
     let component_type = component.component_type();
-    let mut exports = component_type.exports(engine).map(|(name, _)| name.to_owned());
+    let mut exports = component_type
+        .exports(engine)
+        .map(|(name, _)| name.to_owned());
     let handler = exports
         .find(|name| name.starts_with("wasi:http/handler@0.3.") || name.starts_with("wasi:http/incoming-handler@0.2."))
         .ok_or_else(|| anyhow!("exports neither wasi:http/handler@0.3 nor wasi:http/incoming-handler@0.2: it serves no HTTP"))?;
-    let pre = linker
-        .instantiate_pre(component)
-        .map_err(|error| anyhow!("needs something this host does not provide: {}", error.root_cause()))?;
+    let pre = linker.instantiate_pre(component).map_err(|error| {
+        anyhow!(
+            "needs something this host does not provide: {}",
+            error.root_cause()
+        )
+    })?;
     Ok(match handler.starts_with("wasi:http/handler@") {
         true => ProxyPre::P3(p3::bindings::ServicePre::new(pre)?),
         false => ProxyPre::P2(p2::bindings::ProxyPre::new(pre)?),

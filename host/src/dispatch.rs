@@ -33,7 +33,11 @@ const CHAINED_CLIENT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr
 /// Longest time an instance may go on after its last response has begun: streams and tasks that
 /// were spawned beside a response.
 const AFTER_RESPONSE: Duration = Duration::from_secs(600);
-/// Epochs (10 ms each) a guest may be busy since its last request; more is an endless loop.
+/// Epochs (10 ms each) a guest may be busy with a request before it has to make pauses.
+const POLITE_EPOCHS: u32 = 3;
+/// Such a pause.
+const BREATHER: Duration = Duration::from_millis(1);
+/// Epochs a guest may be busy since its last request; more is an endless loop.
 const MAX_BUSY_EPOCHS: u32 = 6000;
 
 /// How instances are reused.
@@ -216,10 +220,15 @@ impl HandlerState for Handler {
         store.epoch_deadline_callback(|mut store| {
             let state = store.data_mut();
             state.busy_epochs += 1;
-            if state.busy_epochs > MAX_BUSY_EPOCHS {
-                return Err(wasmtime::format_err!("the guest is in an endless loop"));
+            match state.busy_epochs {
+                0..=POLITE_EPOCHS => Ok(UpdateDeadline::Yield(1)),
+                // A thread that always has a guest to run never looks at its sockets.
+                0..=MAX_BUSY_EPOCHS => Ok(UpdateDeadline::YieldCustom(
+                    1,
+                    Box::pin(tokio::time::sleep(BREATHER)),
+                )),
+                _ => Err(wasmtime::format_err!("the guest is in an endless loop")),
             }
-            Ok(UpdateDeadline::Yield(1))
         });
         let proxy = self.component.pre.instantiate_async(&mut store).await?;
         // A WASI 0.2 instance cannot take a second request.

@@ -1,12 +1,12 @@
 //! What one instance of a component holds on the host's side: the third phase of every capability.
 
+use crate::capabilities::Labels;
 use crate::capabilities::files::{self, Mounts};
 use crate::capabilities::key_value::Stores;
 use crate::capabilities::outbound_http::{AllowedHosts, Hooks, Outbound};
 use crate::capabilities::sqlite::Databases;
 use crate::capabilities::stdio::{Channel, Logs};
 use crate::capabilities::variables::Settings;
-use crate::capabilities::Labels;
 use std::sync::Arc;
 use wasmtime::component::ResourceTable;
 use wasmtime::{StoreLimits, StoreLimitsBuilder};

@@ -84,7 +84,10 @@ async fn serve(up: &Up) -> Result<(), Problems> {
     app.outbound.set_own_address(address);
     announce(&app, address, up.format);
     if let Some(seconds) = up.tick {
-        tokio::spawn(tick::run(app.dispatcher.clone(), Duration::from_secs(seconds)));
+        tokio::spawn(tick::run(
+            app.dispatcher.clone(),
+            Duration::from_secs(seconds),
+        ));
     }
     let server = Server::new(app.router, app.dispatcher);
     let stop = async {
@@ -147,7 +150,8 @@ struct Signals {
 
 impl Signals {
     fn new() -> Result<Self, Problems> {
-        let listen = |kind| signal(kind).map_err(|e| Problems::one(format!("cannot watch signals: {e}")));
+        let listen =
+            |kind| signal(kind).map_err(|e| Problems::one(format!("cannot watch signals: {e}")));
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,

@@ -49,7 +49,7 @@ pub struct Application {
 }
 
 /// A variable the application defines.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Variable {
     /// The value when the operator gives none.
@@ -272,10 +272,16 @@ impl Component {
         let mut refusals = Vec::new();
         let mut refuse = |field: &str, why: &str| refusals.push(format!("{field}: {why}"));
         if matches!(self.source, Source::Remote(_)) {
-            refuse("source", "only a file path is supported; download the Wasm and name the file");
+            refuse(
+                "source",
+                "only a file path is supported; download the Wasm and name the file",
+            );
         }
         if !self.allowed_http_hosts.is_empty() {
-            refuse("allowed_http_hosts", "not supported; use allowed_outbound_hosts");
+            refuse(
+                "allowed_http_hosts",
+                "not supported; use allowed_outbound_hosts",
+            );
         }
         if !self.ai_models.is_empty() {
             refuse("ai_models", "not supported by this host");
@@ -287,7 +293,9 @@ impl Component {
             if let FileMount::Pattern(pattern) = mount {
                 refuse(
                     "files",
-                    &format!("the pattern {pattern:?} is not supported; use {{ source, destination }}"),
+                    &format!(
+                        "the pattern {pattern:?} is not supported; use {{ source, destination }}"
+                    ),
                 );
             }
         }
@@ -352,7 +360,9 @@ mod tests {
 
     #[test]
     fn other_triggers_are_refused_by_name() {
-        let error = load("[[trigger.redis]]\ncomponent = \"a\"\n").unwrap_err().to_string();
+        let error = load("[[trigger.redis]]\ncomponent = \"a\"\n")
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("unknown field `redis`"), "{error}");
     }
 
@@ -363,6 +373,9 @@ mod tests {
         )
         .unwrap();
         assert!(matches!(&manifest.trigger.http[0].route, Route::Public(r) if r == "/a/..."));
-        assert!(matches!(manifest.trigger.http[1].route, Route::Private { private: true }));
+        assert!(matches!(
+            manifest.trigger.http[1].route,
+            Route::Private { private: true }
+        ));
     }
 }

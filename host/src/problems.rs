@@ -30,14 +30,20 @@ impl Problems {
 
     /// Like [`Problems::collect`], with `place` (file and section) before each line.
     pub fn collect_in<T>(&mut self, place: &str, result: Result<T, Problems>) -> Option<T> {
-        self.collect(result.map_err(|more| {
-            Problems(more.0.iter().map(|line| format!("{place}{line}")).collect())
-        }))
+        self.collect(
+            result.map_err(|more| {
+                Problems(more.0.iter().map(|line| format!("{place}{line}")).collect())
+            }),
+        )
     }
 
     /// `Ok(value)` when nothing was noted.
     pub fn into_result<T>(self, value: T) -> Result<T, Problems> {
-        if self.0.is_empty() { Ok(value) } else { Err(self) }
+        if self.0.is_empty() {
+            Ok(value)
+        } else {
+            Err(self)
+        }
     }
 }
 

@@ -141,7 +141,10 @@ mod tests {
     #[test]
     fn default_labels_live_in_the_state_dir() {
         let config = RuntimeConfig::load(None, None, Path::new("app")).unwrap();
-        assert_eq!(config.sqlite["default"], Path::new("app/.spin/sqlite_db.db"));
+        assert_eq!(
+            config.sqlite["default"],
+            Path::new("app/.spin/sqlite_db.db")
+        );
         assert_eq!(
             config.key_value["default"],
             Path::new("app/.spin/sqlite_key_value.db")
@@ -155,8 +158,14 @@ mod tests {
         )
         .unwrap_err()
         .to_string();
-        assert!(error.contains("sqlite_database.a: type = \"libsql\""), "{error}");
-        assert!(error.contains("key_value_store.b: type = \"redis\""), "{error}");
+        assert!(
+            error.contains("sqlite_database.a: type = \"libsql\""),
+            "{error}"
+        );
+        assert!(
+            error.contains("key_value_store.b: type = \"redis\""),
+            "{error}"
+        );
     }
 
     #[test]

@@ -86,7 +86,10 @@ impl Server {
             server.dispatcher.drain().await;
         };
         if tokio::time::timeout_at(deadline, drained).await.is_err() {
-            tracing::warn!("still busy after {} s; stopping all the same", DRAIN.as_secs());
+            tracing::warn!(
+                "still busy after {} s; stopping all the same",
+                DRAIN.as_secs()
+            );
         }
     }
 

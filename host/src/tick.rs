@@ -35,5 +35,8 @@ async fn tick(dispatcher: &Dispatcher, id: &str) -> bool {
     let (head, body) = dispatcher.chained(id, request).await.into_parts();
     // An instance counts as busy until its body is read.
     let _ = body.collect().await;
-    !matches!(head.status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED)
+    !matches!(
+        head.status,
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED
+    )
 }

@@ -46,10 +46,7 @@ impl Stores {
     ///
     /// # Errors
     /// Files that cannot be opened.
-    pub fn open(
-        used: &[&Labels],
-        config: &BTreeMap<String, PathBuf>,
-    ) -> Result<Self, Problems> {
+    pub fn open(used: &[&Labels], config: &BTreeMap<String, PathBuf>) -> Result<Self, Problems> {
         let mut problems = Problems::default();
         let mut stores = BTreeMap::new();
         for (label, path) in config {

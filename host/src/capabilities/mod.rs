@@ -27,7 +27,10 @@ fn grant_labels(
     backends: &BTreeMap<String, PathBuf>,
 ) -> Result<Labels, Problems> {
     let mut problems = Problems::default();
-    for label in granted.iter().filter(|label| !backends.contains_key(*label)) {
+    for label in granted
+        .iter()
+        .filter(|label| !backends.contains_key(*label))
+    {
         problems.push(format!(
             "{field}: no backend for the label {label:?}; add [{table}.{label}] to the runtime config file and name that file with --runtime-config-file"
         ));
@@ -40,6 +43,10 @@ fn ensure_parent(path: &Path) -> Result<(), Problems> {
     let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) else {
         return Ok(());
     };
-    std::fs::create_dir_all(parent)
-        .map_err(|e| Problems::one(format!("cannot create the folder {}: {e}", parent.display())))
+    std::fs::create_dir_all(parent).map_err(|e| {
+        Problems::one(format!(
+            "cannot create the folder {}: {e}",
+            parent.display()
+        ))
+    })
 }

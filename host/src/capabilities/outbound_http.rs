@@ -89,9 +89,10 @@ pub fn grant(entries: &[String], running: &BTreeSet<&str>) -> Result<AllowedHost
 
 impl AllowedHost {
     fn parse(entry: &str) -> Result<Self, String> {
-        let (scheme, rest) = entry.trim().split_once("://").ok_or(
-            "needs a scheme; write <scheme>://<host>[:<port>], each of which may be `*`",
-        )?;
+        let (scheme, rest) = entry
+            .trim()
+            .split_once("://")
+            .ok_or("needs a scheme; write <scheme>://<host>[:<port>], each of which may be `*`")?;
         if scheme != "*" && !scheme.chars().all(char::is_alphabetic) {
             return Err(format!("{scheme:?} is not a scheme"));
         }
@@ -240,7 +241,11 @@ impl Outbound {
         options: RequestOptions,
     ) -> Result<Response<WasiBody>, Error> {
         let scheme = request.uri().scheme_str().unwrap_or("https").to_owned();
-        let host = request.uri().host().unwrap_or_default().to_ascii_lowercase();
+        let host = request
+            .uri()
+            .host()
+            .unwrap_or_default()
+            .to_ascii_lowercase();
         let to_itself = host.is_empty() || host == SELF_HOST;
         let port = request
             .uri()
@@ -298,11 +303,9 @@ impl Outbound {
             }
         })?;
         Ok(response.map(|body| {
-            IdleTimeout::new(
-                body.map_err(Error::from),
-                between_bytes,
-                || Error::ConnectionReadTimeout,
-            )
+            IdleTimeout::new(body.map_err(Error::from), between_bytes, || {
+                Error::ConnectionReadTimeout
+            })
             .boxed_unsync()
         }))
     }
@@ -358,24 +361,61 @@ mod tests {
     use super::*;
 
     fn allows(entry: &str, scheme: &str, host: &str, port: u16) -> bool {
-        AllowedHost::parse(entry).unwrap().allows(scheme, host, port)
+        AllowedHost::parse(entry)
+            .unwrap()
+            .allows(scheme, host, port)
     }
 
     #[test]
     fn a_grant_is_scheme_host_and_port() {
-        assert!(allows("https://api.example.com", "https", "api.example.com", 443));
-        assert!(!allows("https://api.example.com", "http", "api.example.com", 80));
-        assert!(!allows("https://api.example.com", "https", "example.com", 443));
-        assert!(!allows("https://api.example.com", "https", "api.example.com", 8443));
+        assert!(allows(
+            "https://api.example.com",
+            "https",
+            "api.example.com",
+            443
+        ));
+        assert!(!allows(
+            "https://api.example.com",
+            "http",
+            "api.example.com",
+            80
+        ));
+        assert!(!allows(
+            "https://api.example.com",
+            "https",
+            "example.com",
+            443
+        ));
+        assert!(!allows(
+            "https://api.example.com",
+            "https",
+            "api.example.com",
+            8443
+        ));
         assert!(allows("http://127.0.0.1:8080", "http", "127.0.0.1", 8080));
         assert!(allows("http://[::1]:8080", "http", "[::1]", 8080));
     }
 
     #[test]
     fn wildcards_stand_for_subdomains_ports_and_schemes() {
-        assert!(allows("http://*.spin.internal", "http", "users.spin.internal", 80));
-        assert!(!allows("http://*.spin.internal", "http", "spin.internal", 80));
-        assert!(!allows("https://*.example.com", "https", "badexample.com", 443));
+        assert!(allows(
+            "http://*.spin.internal",
+            "http",
+            "users.spin.internal",
+            80
+        ));
+        assert!(!allows(
+            "http://*.spin.internal",
+            "http",
+            "spin.internal",
+            80
+        ));
+        assert!(!allows(
+            "https://*.example.com",
+            "https",
+            "badexample.com",
+            443
+        ));
         assert!(allows("http://localhost:*", "http", "localhost", 9999));
         assert!(allows("http://localhost:80..90", "http", "localhost", 89));
         assert!(!allows("http://localhost:80..90", "http", "localhost", 90));
@@ -392,7 +432,15 @@ mod tests {
 
     #[test]
     fn malformed_entries_say_why() {
-        for entry in ["example.com", "*", "http://", "http://a/b", "http://a.*.b", "*://a", "http://a:x"] {
+        for entry in [
+            "example.com",
+            "*",
+            "http://",
+            "http://a/b",
+            "http://a.*.b",
+            "*://a",
+            "http://a:x",
+        ] {
             assert!(AllowedHost::parse(entry).is_err(), "{entry}");
         }
     }

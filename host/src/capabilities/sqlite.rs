@@ -76,10 +76,7 @@ impl Databases {
     ///
     /// # Errors
     /// Files that cannot be opened or are no databases.
-    pub fn open(
-        used: &[&Labels],
-        config: &BTreeMap<String, PathBuf>,
-    ) -> Result<Self, Problems> {
+    pub fn open(used: &[&Labels], config: &BTreeMap<String, PathBuf>) -> Result<Self, Problems> {
         let mut problems = Problems::default();
         let mut databases = BTreeMap::new();
         for (label, path) in config {
@@ -148,7 +145,8 @@ fn authorize(context: AuthContext<'_>) -> Authorization {
             pragma_name,
             pragma_value: Some(_),
         } => {
-            let known = RESET_NAMES.contains(&pragma_name) || STATELESS_NAMES.contains(&pragma_name);
+            let known =
+                RESET_NAMES.contains(&pragma_name) || STATELESS_NAMES.contains(&pragma_name);
             note(true, !known);
         }
         AuthAction::CreateTempTable { .. }
@@ -259,8 +257,10 @@ impl Session {
         let connection = self.database.get()?;
         connection.execute_batch(RESET)?;
         forget_last_insert(&connection);
-        *self.interrupt.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(connection.get_interrupt_handle());
+        *self
+            .interrupt
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(connection.get_interrupt_handle());
         Ok(connection)
     }
 
@@ -456,7 +456,9 @@ impl sqlite::HostConnection for InstanceState {
         &mut self,
         handle: Resource<GuestConnection>,
     ) -> wasmtime::Result<i64> {
-        self.session(&handle)?.inspect(|work| work.last_insert_rowid).await
+        self.session(&handle)?
+            .inspect(|work| work.last_insert_rowid)
+            .await
     }
 
     async fn changes(&mut self, handle: Resource<GuestConnection>) -> wasmtime::Result<u64> {

@@ -57,7 +57,10 @@ impl Logs {
     /// When the folder cannot be made or the thread cannot be started.
     pub fn start(dir: &Path, quiet: bool) -> Result<Self, Problems> {
         std::fs::create_dir_all(dir).map_err(|e| {
-            Problems::one(format!("cannot create the log folder {}: {e}", dir.display()))
+            Problems::one(format!(
+                "cannot create the log folder {}: {e}",
+                dir.display()
+            ))
         })?;
         let (messages, queue) = sync_channel(QUEUE);
         let dropped = Arc::new(AtomicU64::new(0));
@@ -215,7 +218,11 @@ impl StdoutStream for GuestOutput {
 }
 
 impl AsyncWrite for GuestOutput {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.0.push(bytes);
         Poll::Ready(Ok(bytes.len()))
     }

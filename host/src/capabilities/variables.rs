@@ -105,7 +105,9 @@ fn read_given(
     defined: &BTreeMap<String, Variable>,
 ) -> Result<String, String> {
     if !defined.contains_key(name) {
-        return Err(format!("--variable {name}: the manifest defines no variable of this name"));
+        return Err(format!(
+            "--variable {name}: the manifest defines no variable of this name"
+        ));
     }
     match value.strip_prefix('@') {
         None => Ok(value.to_owned()),
@@ -134,14 +136,9 @@ mod tests {
     use super::*;
 
     fn defined() -> BTreeMap<String, Variable> {
-        let with_default = Variable {
-            default: Some("low".into()),
-            ..Variable::default()
-        };
-        let required = Variable {
-            required: true,
-            ..Variable::default()
-        };
+        let variable = |text: &str| toml::from_str::<Variable>(text).unwrap();
+        let with_default = variable("default = 'low'");
+        let required = variable("required = true");
         BTreeMap::from([("level".into(), with_default), ("key".into(), required)])
     }
 
@@ -176,6 +173,9 @@ mod tests {
         let resolved = Variables::resolve(&BTreeMap::new(), &[], |_| None).unwrap();
         let templates = BTreeMap::from([("a".to_owned(), "{{ missing }}".to_owned())]);
         let problem = resolved.grant(&templates).unwrap_err().to_string();
-        assert!(problem.contains("{{ missing }} is not defined"), "{problem}");
+        assert!(
+            problem.contains("{{ missing }} is not defined"),
+            "{problem}"
+        );
     }
 }

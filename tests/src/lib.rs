@@ -1,0 +1,41 @@
+//! Drives Souk from outside: starts a host on a free loopback port and talks to it over HTTP.
+//!
+//! `cargo xtask test` sets what the suites need: `SOUK_BIN`, the host's binary; `SOUK_REPO`, the
+//! checkout; `SOUK_TEST_HOST`, `souk` or `spin`; `SOUK_BASE_URL`, an application that runs
+//! already, for the suites that need nothing else. Whatever a test starts, it stops.
+
+mod host;
+mod http;
+
+pub use host::{Exit, Host, Launch};
+pub use http::{Reply, client};
+
+use std::path::PathBuf;
+
+/// The checkout the tests run in.
+pub fn repo() -> PathBuf {
+    match std::env::var_os("SOUK_REPO") {
+        Some(path) => path.into(),
+        None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(".."),
+    }
+}
+
+/// Whether the host under test is stock Spin rather than ours.
+pub fn on_spin() -> bool {
+    std::env::var("SOUK_TEST_HOST").is_ok_and(|host| host == "spin")
+}
+
+/// Says on the test's output that it did not run, in the words `cargo xtask test` looks for.
+pub fn skipped(reason: &str) {
+    println!("SKIPPED: {reason}");
+}
+
+/// Leaves a test of what only our own host promises, where another one is under test.
+#[macro_export]
+macro_rules! souk_only {
+    () => {
+        if $crate::on_spin() {
+            return $crate::skipped("only our own host promises this");
+        }
+    };
+}

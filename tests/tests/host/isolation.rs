@@ -1,0 +1,170 @@
+//! A component that misbehaves, and a client that does, harm nobody else.
+
+use souk_tests::{Host, Launch, Reply, client, souk_only};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+#[test]
+fn a_crash_is_one_answer_and_a_line_in_the_log() {
+    let host = Launch::fixtures().start();
+    for path in ["/misbehave/trap", "/misbehave/exit", "/misbehave/hog"] {
+        assert_eq!(host.get(path).status, 500, "{path}");
+        assert_eq!(host.get("/misbehave/").text, "fine");
+    }
+    if !souk_tests::on_spin() {
+        let reply = host.get("/misbehave/trap");
+        assert_eq!(reply.problem(), "component-failed");
+        let output = host.output();
+        assert!(output.contains("instance ended"), "{output}");
+        assert!(output.contains("misbehave"), "{output}");
+    }
+}
+
+#[test]
+fn an_endless_loop_ends_at_the_timeout_while_others_go_on() {
+    let host = Launch::fixtures().args("--request-timeout 1s").start();
+    // More loops than the machine has cores.
+    let loops: Vec<_> = (0..4)
+        .map(|_| {
+            let request = host.request("/misbehave/loop");
+            std::thread::spawn(move || Reply::to(request))
+        })
+        .collect();
+    std::thread::sleep(Duration::from_millis(200));
+    let mut answered = 0;
+    while loops.iter().any(|l| !l.is_finished()) {
+        assert_eq!(host.get("/hello/x").status, 200);
+        answered += 1;
+    }
+    assert!(answered > 5, "only {answered} requests got through");
+    for reply in loops {
+        let reply = reply.join().unwrap();
+        assert_eq!(reply.status, 504);
+        assert_eq!(reply.problem(), "timed-out");
+    }
+}
+
+#[test]
+fn waiting_too_long_is_504_and_the_instance_goes() {
+    souk_only!();
+    let host = Launch::fixtures().args("--request-timeout 500ms").start();
+    assert_eq!(host.get("/misbehave/sleep").problem(), "timed-out");
+    assert_eq!(host.get("/misbehave/").text, "fine");
+}
+
+#[test]
+fn an_endless_statement_is_interrupted() {
+    souk_only!();
+    let host = Launch::fixtures().args("--request-timeout 500ms").start();
+    assert_eq!(host.get("/misbehave/sql-loop").problem(), "timed-out");
+    // With the statement still running, the host could not drain.
+    host.signal(nix::sys::signal::Signal::SIGTERM);
+    let exit = host.wait(Duration::from_secs(8));
+    assert_eq!(exit.code, Some(0), "{}", exit.output);
+}
+
+#[test]
+fn heads_and_bodies_have_limits() {
+    souk_only!();
+    let host = Launch::fixtures().start();
+    let long = "x".repeat(100_000);
+    let request = host.request("/hello/x").header("x-long", long);
+    assert_eq!(request.send().unwrap().status(), 431);
+
+    let head = b"POST /streams/count HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999\r\n\r\n";
+    let mut stream = TcpStream::connect(host.address()).unwrap();
+    stream.write_all(head).unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 413");
+}
+
+#[test]
+fn a_request_without_host_is_400() {
+    let host = Launch::fixtures().start();
+    let mut stream = TcpStream::connect(host.address()).unwrap();
+    stream.write_all(b"GET /hello/x HTTP/1.1\r\n\r\n").unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    if !souk_tests::on_spin() {
+        assert_eq!(&answer, b"HTTP/1.1 400");
+    }
+}
+
+#[test]
+fn clients_that_never_finish_their_head_hold_up_nobody() {
+    let host = Launch::fixtures().start();
+    let mut slow: Vec<TcpStream> = Vec::new();
+    for _ in 0..300 {
+        let mut stream = TcpStream::connect(host.address()).unwrap();
+        stream
+            .write_all(b"GET /hello/x HTTP/1.1\r\nhost: x\r\nx-slow: ")
+            .unwrap();
+        slow.push(stream);
+    }
+    for _ in 0..20 {
+        assert_eq!(host.get("/hello/x").status, 200);
+    }
+}
+
+#[test]
+fn too_many_requests_at_once_are_answered_early() {
+    souk_only!();
+    let host = Launch::fixtures().start();
+    let waiting = Waiting::start(&host, 520);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let refused = loop {
+        let begun = Instant::now();
+        let reply = host.get("/hello/x");
+        if reply.status == 503 {
+            break (reply, begun.elapsed());
+        }
+        assert!(Instant::now() < deadline, "never overloaded");
+    };
+    let (reply, took) = refused;
+    assert_eq!(reply.problem(), "overloaded");
+    assert_eq!(reply.header("retry-after"), "1");
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    drop(waiting);
+    while host.get("/hello/x").status != 200 {
+        assert!(Instant::now() < deadline, "never recovered");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Connections with a request under way that takes long to answer.
+struct Waiting(#[allow(dead_code)] Vec<TcpStream>);
+
+impl Waiting {
+    fn start(host: &Host, count: usize) -> Self {
+        let streams = (0..count).map(|_| {
+            let mut stream = TcpStream::connect(host.address()).unwrap();
+            stream
+                .write_all(b"GET /streams/slow?ms=20000 HTTP/1.1\r\nhost: x\r\n\r\n")
+                .unwrap();
+            stream
+        });
+        Self(streams.collect())
+    }
+}
+
+#[test]
+fn requests_of_one_instance_run_side_by_side() {
+    let host = Launch::fixtures().start();
+    let begun = Instant::now();
+    let requests: Vec<_> = (0..12)
+        .map(|_| {
+            let request = client().get(format!("{}/streams/slow?ms=500", host.url));
+            std::thread::spawn(move || Reply::to(request))
+        })
+        .collect();
+    for request in requests {
+        assert_eq!(request.join().unwrap().text, "slept");
+    }
+    assert!(
+        begun.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        begun.elapsed()
+    );
+}

@@ -1,0 +1,140 @@
+//! From the listening line to the last log line.
+
+use nix::sys::signal::Signal::{SIGINT, SIGTERM};
+use souk_tests::{Launch, Reply, souk_only};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+#[test]
+fn a_signal_lets_running_requests_finish() {
+    souk_only!();
+    for signal in [SIGTERM, SIGINT] {
+        let host = Launch::fixtures().start();
+        let request = host.request("/streams/slow?ms=1500");
+        let running = std::thread::spawn(move || Reply::to(request));
+        std::thread::sleep(Duration::from_millis(500));
+        host.signal(signal);
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(TcpStream::connect(host.address()).is_err(), "still accepts");
+        let exit = host.wait(Duration::from_secs(9));
+        assert_eq!(exit.code, Some(0), "{}", exit.output);
+        assert_eq!(running.join().unwrap().text, "slept");
+    }
+}
+
+#[test]
+fn a_signal_lets_work_after_the_response_finish() {
+    souk_only!();
+    let dir = tempfile::tempdir().unwrap();
+    let host = Launch::fixtures().dir(dir.path()).start();
+    assert_eq!(host.get("/streams/later?key=late").text, "will do");
+    host.signal(SIGTERM);
+    assert_eq!(host.wait(Duration::from_secs(9)).code, Some(0));
+    let host = Launch::fixtures().dir(dir.path()).start();
+    assert_eq!(host.get("/kv/get?store=default&key=late").text, "done");
+}
+
+#[test]
+fn what_does_not_finish_is_cut_off_after_ten_seconds_and_idle_ends_at_once() {
+    souk_only!();
+    let idle = Launch::fixtures().start();
+    assert_eq!(idle.get("/hello/x").status, 200);
+    let begun = Instant::now();
+    idle.signal(SIGTERM);
+    assert_eq!(idle.wait(Duration::from_secs(5)).code, Some(0));
+    assert!(
+        begun.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        begun.elapsed()
+    );
+
+    let busy = Launch::fixtures().start();
+    let request = busy.request("/misbehave/sleep");
+    std::thread::spawn(move || request.send());
+    std::thread::sleep(Duration::from_millis(500));
+    busy.signal(SIGTERM);
+    let exit = busy.wait(Duration::from_secs(14));
+    assert_eq!(exit.code, Some(0));
+    assert!(exit.output.contains("still busy"), "{}", exit.output);
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    souk_only!();
+    let host = Launch::fixtures().start();
+    let request = host.request("/misbehave/sleep");
+    std::thread::spawn(move || request.send());
+    std::thread::sleep(Duration::from_millis(500));
+    let begun = Instant::now();
+    host.signal(SIGTERM);
+    std::thread::sleep(Duration::from_millis(300));
+    host.signal(SIGTERM);
+    assert_eq!(host.wait(Duration::from_secs(5)).code, Some(130));
+    assert!(begun.elapsed() < Duration::from_secs(3));
+}
+
+#[test]
+fn guests_write_to_logs_and_terminal_with_their_name() {
+    souk_only!();
+    let host = Launch::fixtures().start();
+    host.get("/settings/say?text=something");
+    host.signal(SIGTERM);
+    let dir = host.dir.clone();
+    // The folder goes with the host: read the logs before it is dropped.
+    std::thread::sleep(Duration::from_millis(500));
+    let log = |name: &str| std::fs::read_to_string(dir.join("state/logs").join(name)).unwrap();
+    assert_eq!(log("settings_stdout.txt"), "said something\n");
+    assert_eq!(log("settings_stderr.txt"), "grumbled something\n");
+    let exit = host.wait(Duration::from_secs(9));
+    assert!(
+        exit.output.contains("[settings] said something"),
+        "{}",
+        exit.output
+    );
+    assert!(
+        exit.output.contains("[settings] grumbled something"),
+        "{}",
+        exit.output
+    );
+}
+
+#[test]
+fn quiet_keeps_guests_out_of_the_terminal() {
+    souk_only!();
+    let host = Launch::fixtures().args("--quiet").start();
+    host.get("/settings/say?text=something");
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(!host.output().contains("said something"));
+    let log = host.dir.join("state/logs/settings_stdout.txt");
+    assert_eq!(std::fs::read_to_string(log).unwrap(), "said something\n");
+}
+
+#[test]
+fn json_lines_are_json_lines() {
+    souk_only!();
+    let host = Launch::fixtures().args("--format json --quiet").start();
+    host.get("/misbehave/trap");
+    host.signal(SIGTERM);
+    let exit = host.wait(Duration::from_secs(9));
+    let lines: Vec<serde_json::Value> = exit
+        .output
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}")))
+        .collect();
+    assert!(lines.iter().any(|line| line["message"] == "serving"));
+    let crash = lines
+        .iter()
+        .find(|line| line["message"] == "instance ended");
+    assert_eq!(crash.unwrap()["component"], "misbehave");
+}
+
+#[test]
+fn ticks_come_to_components_that_know_them() {
+    souk_only!();
+    let host = Launch::fixtures().args("--tick 1").start();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while host.get("/kv/get?store=default&key=tick").text != "came" {
+        assert!(Instant::now() < deadline, "no tick came");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}

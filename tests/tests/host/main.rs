@@ -1,0 +1,10 @@
+//! What the host promises, through its fixture components and over HTTP.
+#![allow(clippy::unwrap_used)]
+
+mod capabilities;
+mod durability;
+mod isolation;
+mod lifecycle;
+mod routing;
+mod start;
+mod streams;
