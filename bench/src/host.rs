@@ -182,7 +182,7 @@ impl Fixtures {
         let dir = tempfile::tempdir()?;
         let address = free_address()?;
         let manifest = repo().join("tests/fixtures/spin.toml").canonicalize()?;
-        let mut command = up(binary, &manifest, dir.path(), address);
+        let mut command = up(binary, &manifest, dir.path(), address)?;
         let server = Server::start(command.args(flags), address, "/")?;
         get(address, "/kv/set?store=default&key=a&value=value")?;
         send(
@@ -213,7 +213,7 @@ struct Shop {
 fn start_shop(souk: &OsStr, dir: &Path) -> anyhow::Result<Server> {
     let address = free_address()?;
     let manifest = repo().join("spin.toml").canonicalize()?;
-    let mut command = up(souk, &manifest, dir, address);
+    let mut command = up(souk, &manifest, dir, address)?;
     command.env("SPIN_VARIABLE_ADMIN_TOKEN", "bench");
     Server::start(&mut command, address, "/api/products")
 }

@@ -74,19 +74,30 @@ pub fn free_address() -> anyhow::Result<SocketAddr> {
 }
 
 /// `souk up` or `spin up` of a manifest, with its state in `dir`.
-pub fn up(binary: &OsStr, manifest: &Path, dir: &Path, address: SocketAddr) -> Command {
+///
+/// # Errors
+/// When the runtime config beside the manifest cannot be copied there.
+pub fn up(
+    binary: &OsStr,
+    manifest: &Path,
+    dir: &Path,
+    address: SocketAddr,
+) -> anyhow::Result<Command> {
+    // Some paths in it count from the folder it is in.
+    let file = "runtime-config.toml";
+    std::fs::copy(manifest.with_file_name(file), dir.join(file))?;
     let mut command = Command::new(binary);
     command
         .current_dir(dir)
         .args(["up", "--quiet", "--from"])
         .arg(manifest)
         .arg("--runtime-config-file")
-        .arg(manifest.with_file_name("runtime-config.toml"))
+        .arg(dir.join("runtime-config.toml"))
         .arg("--state-dir")
         .arg(dir.join(".spin"))
         .arg("--listen")
         .arg(address.to_string());
-    command
+    Ok(command)
 }
 
 /// The body of a GET that is answered 200.

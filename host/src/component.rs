@@ -282,9 +282,9 @@ pub fn prepare(
     let handler = exports
         .find(|name| name.starts_with("wasi:http/handler@0.3.") || name.starts_with("wasi:http/incoming-handler@0.2."))
         .ok_or_else(|| anyhow!("exports neither wasi:http/handler@0.3 nor wasi:http/incoming-handler@0.2: it serves no HTTP"))?;
-    let pre = linker.instantiate_pre(component).map_err(|error| {
-        anyhow!("needs something this host does not provide: {error:#}")
-    })?;
+    let pre = linker
+        .instantiate_pre(component)
+        .map_err(|error| anyhow!("needs something this host does not provide: {error:#}"))?;
     Ok(match handler.starts_with("wasi:http/handler@") {
         true => ProxyPre::P3(p3::bindings::ServicePre::new(pre)?),
         false => ProxyPre::P2(p2::bindings::ProxyPre::new(pre)?),

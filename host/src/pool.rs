@@ -40,27 +40,32 @@ impl Pool {
         }))
     }
 
+    /// An idle connection, if there is one. Does not block.
+    pub fn idle(&self) -> Option<Pooled> {
+        let connection = self.kept().pop()?;
+        Some(Pooled {
+            connection: Some(connection),
+            pool: self.clone(),
+        })
+    }
+
     /// An idle connection, or a new one. Blocks: call it on a blocking thread.
     ///
     /// # Errors
     /// When the file cannot be opened.
     pub fn get(&self) -> rusqlite::Result<Pooled> {
-        let idle = self.idle().pop();
-        let connection = match idle {
-            Some(connection) => connection,
-            None => {
-                let connection = Connection::open(&self.0.path)?;
-                (self.0.setup)(&connection)?;
-                connection
-            }
-        };
+        if let Some(pooled) = self.idle() {
+            return Ok(pooled);
+        }
+        let connection = Connection::open(&self.0.path)?;
+        (self.0.setup)(&connection)?;
         Ok(Pooled {
             connection: Some(connection),
             pool: self.clone(),
         })
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+    fn kept(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
         self.0.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -83,7 +88,7 @@ impl Deref for Pooled {
 impl Drop for Pooled {
     fn drop(&mut self) {
         if let Some(connection) = self.connection.take() {
-            let mut idle = self.pool.idle();
+            let mut idle = self.pool.kept();
             if idle.len() < MAX_IDLE {
                 idle.push(connection);
             }

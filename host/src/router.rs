@@ -3,6 +3,7 @@
 use crate::manifest::{HttpTrigger, Route};
 use crate::problems::Problems;
 use routefinder::Router as Finder;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The public routes of an application.
@@ -35,13 +36,16 @@ impl Router {
     /// Routes that cannot be parsed.
     pub fn new<'a>(triggers: impl Iterator<Item = &'a HttpTrigger>) -> Result<Self, Problems> {
         let mut problems = Problems::default();
-        let mut finder = Finder::new();
+        let mut routes = BTreeMap::new();
         for trigger in triggers {
-            let Route::Public(route) = &trigger.route else {
-                continue;
-            };
+            if let Route::Public(route) = &trigger.route {
+                routes.insert(route, &trigger.component);
+            }
+        }
+        let mut finder = Finder::new();
+        for (route, component) in routes {
             let target = Arc::new(Target {
-                component: trigger.component.clone(),
+                component: component.clone(),
                 route: route.clone(),
             });
             let pattern = match route.strip_suffix("/...") {

@@ -84,7 +84,10 @@ impl Launch {
             command.arg("--state-dir").arg(dir.join("state"));
         }
         if let Some(file) = &self.runtime_config {
-            command.arg("--runtime-config-file").arg(file);
+            // Paths of key-value stores in it count from the folder it is in.
+            let copy = dir.join("runtime-config.toml");
+            std::fs::copy(file, &copy).expect("the runtime config file");
+            command.arg("--runtime-config-file").arg(copy);
         }
         if !self.has("--listen") {
             command.args(["--listen", "127.0.0.1:0"]);

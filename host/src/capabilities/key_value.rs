@@ -1,7 +1,9 @@
 //! `spin:key-value`: durable values in a SQLite file per store.
 //!
 //! File and table are laid out as Spin's, so that the same state directory serves either.
-//! Statements run on blocking threads, each with a connection from the store's pool.
+//! Writes and listings run on blocking threads, each with a connection from the store's pool. A
+//! read of one key runs where it is: it never waits for a writer (the file is in WAL mode), and the
+//! way to another thread and back would cost more than it does.
 
 use super::{Labels, ensure_parent, grant_labels};
 use crate::bindings::key_value::{self, Error};
@@ -96,13 +98,11 @@ impl Store {
     }
 
     async fn get(self: Arc<Self>, key: String) -> Result<Option<Vec<u8>>, Error> {
-        self.run(move |connection, label| {
-            connection
-                .prepare_cached("SELECT value FROM spin_key_value WHERE store = ? AND key = ?")?
-                .query_row(params![label, key], |row| row.get(0))
-                .optional()
-        })
-        .await
+        if let Some(connection) = self.pool.idle() {
+            return read(&connection, &self.label, &key).map_err(|e| Error::Other(e.to_string()));
+        }
+        self.run(move |connection, label| read(connection, label, &key))
+            .await
     }
 
     async fn set(self: Arc<Self>, key: String, value: Vec<u8>) -> Result<(), Error> {
@@ -137,6 +137,13 @@ impl Store {
         })
         .await
     }
+}
+
+fn read(connection: &Connection, label: &str, key: &str) -> rusqlite::Result<Option<Vec<u8>>> {
+    connection
+        .prepare_cached("SELECT value FROM spin_key_value WHERE store = ? AND key = ?")?
+        .query_row([label, key], |row| row.get(0))
+        .optional()
 }
 
 /// The store behind a guest's handle.

@@ -1,9 +1,10 @@
 //! `spin:sqlite`: SQLite databases in files.
 //!
 //! A guest's `open` looks like a new connection and takes one from the database's pool at its
-//! first statement. Statements run on blocking threads and stay prepared in the connection. What
-//! a guest may change about a connection (PRAGMAs) is put back before the next guest gets it; a
-//! connection left in any other state is closed instead of pooled.
+//! first statement. Statements run on blocking threads and stay prepared in the connection; a
+//! read that is over within [`INLINE_STEPS`] runs where it is, since the way to another thread and
+//! back costs more than it does. What a guest may change about a connection (PRAGMAs) is put back
+//! before the next guest gets it; a connection left in any other state is closed instead of pooled.
 
 use super::{Labels, ensure_parent, grant_labels};
 use crate::bindings::sqlite::{self, Error, QueryResult, RowResult, Value};
@@ -12,7 +13,7 @@ use crate::pool::{Pool, Pooled};
 use crate::problems::Problems;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, ErrorCode, InterruptHandle, ToSql};
+use rusqlite::{Connection, ErrorCode, InterruptHandle, Statement, ToSql};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -26,6 +27,9 @@ const MAX_CONNECTIONS: usize = 256;
 const MAX_RESULT_BYTES: usize = 64 << 20;
 /// Prepared statements a connection keeps.
 const STATEMENT_CACHE: usize = 128;
+
+/// Steps of SQLite's virtual machine a read may take on an async thread: about 50 µs.
+const INLINE_STEPS: i32 = 2000;
 
 /// PRAGMAs a guest may set that are put back for the next guest, with the values they go back to.
 const RESET: &str = "PRAGMA foreign_keys = 0; PRAGMA synchronous = 2; PRAGMA busy_timeout = 5000;
@@ -95,6 +99,7 @@ fn open_file(label: &str, path: &Path) -> Result<Pool, Problems> {
     ensure_parent(path)?;
     let pool = Pool::new(path, |connection| {
         connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+        connection.progress_handler(INLINE_STEPS, Some(|| INLINE.get()))?;
         connection.authorizer(Some(authorize))
     });
     pool.get()
@@ -118,6 +123,8 @@ struct Effects {
 }
 
 thread_local! {
+    /// Whether the statement on this thread must end at the first progress report.
+    static INLINE: Cell<bool> = const { Cell::new(false) };
     /// Filled by the authorizer, which SQLite calls on the thread that prepares.
     static EFFECTS: Cell<Effects> = const { Cell::new(Effects { sets_pragma: false, stains: false }) };
 }
@@ -174,6 +181,8 @@ struct Session {
 #[derive(Default)]
 struct Work {
     connection: Option<Pooled>,
+    /// Whether readers never wait for a writer.
+    wal: bool,
     stained: bool,
     changes: u64,
     last_insert_rowid: i64,
@@ -209,12 +218,16 @@ impl Session {
         }
     }
 
-    /// Runs a statement on a blocking thread; it is interrupted when the guest no longer waits.
+    /// Runs a statement: here if it is a quick read, else on a blocking thread, where it is
+    /// interrupted when the guest no longer waits.
     async fn execute(
         self: Arc<Self>,
         statement: String,
         parameters: Vec<Value>,
     ) -> Result<QueryResult, Error> {
+        if let Some(result) = self.read_inline(&statement, &parameters) {
+            return Ok(result);
+        }
         let ticket = Ticket::new(self.clone());
         let (id, abandoned) = (ticket.id, ticket.abandoned.clone());
         let result = tokio::task::spawn_blocking(move || {
@@ -233,17 +246,33 @@ impl Session {
         result
     }
 
+    /// The result of a read that is quick and waits for nobody; nothing for any other statement,
+    /// whose attempt leaves no trace.
+    fn read_inline(&self, sql: &str, parameters: &[Value]) -> Option<QueryResult> {
+        let work = self.work.try_lock().ok()?;
+        let connection = work.connection.as_deref().filter(|_| work.wal)?;
+        EFFECTS.set(Effects::default());
+        INLINE.set(true);
+        let result = quick_read(connection, sql, parameters);
+        INLINE.set(false);
+        result
+    }
+
     fn run(&self, work: &mut Work, sql: &str, parameters: &[Value]) -> Result<QueryResult, Error> {
         if work.connection.is_none() {
-            work.connection = Some(self.connect().map_err(to_guest)?);
+            let connection = self.connect().map_err(to_guest)?;
+            work.wal = is_wal(&connection);
+            work.connection = Some(connection);
         }
         let connection = work.connection.as_deref().expect("connected above");
-        let before = Effects::default();
-        EFFECTS.set(before);
+        EFFECTS.set(Effects::default());
         let ran = run_statement(connection, sql, parameters);
         let effects = EFFECTS.get();
         let (changes, rowid) = (connection.changes(), connection.last_insert_rowid());
         work.stained |= effects.stains;
+        if effects.sets_pragma {
+            work.wal = is_wal(connection);
+        }
         let (result, readonly) = ran?;
         if !readonly {
             work.changes = changes;
@@ -275,6 +304,11 @@ impl Session {
         .await?;
         Ok(value)
     }
+}
+
+fn is_wal(connection: &Connection) -> bool {
+    let mode = connection.query_row("PRAGMA journal_mode", [], |row| row.get::<_, String>(0));
+    mode.is_ok_and(|mode| mode == "wal")
 }
 
 /// Makes `last_insert_rowid` of a pooled connection 0 again.
@@ -327,6 +361,19 @@ impl Drop for Ticket {
     }
 }
 
+/// Steps through a statement that is prepared already and only reads.
+fn quick_read(connection: &Connection, sql: &str, parameters: &[Value]) -> Option<QueryResult> {
+    let mut statement = connection.prepare_cached(sql).ok()?;
+    if EFFECTS.get().sets_pragma {
+        statement.discard();
+        return None;
+    }
+    if !statement.readonly() {
+        return None;
+    }
+    read_statement(&mut statement, parameters).ok()
+}
+
 /// Runs one statement to its end; also says whether it could only read.
 fn run_statement(
     connection: &Connection,
@@ -335,20 +382,24 @@ fn run_statement(
 ) -> Result<(QueryResult, bool), Error> {
     let mut statement = connection.prepare_cached(sql).map_err(to_guest)?;
     let readonly = statement.readonly();
-    let columns: Vec<String> = statement
-        .column_names()
-        .into_iter()
-        .map(str::to_owned)
-        .collect();
-    let result = statement
-        .query(rusqlite::params_from_iter(parameters))
-        .map_err(to_guest)
-        .and_then(|rows| read_rows(rows, columns.len()));
+    let result = read_statement(&mut statement, parameters);
     if EFFECTS.get().sets_pragma {
         statement.discard();
     }
-    let rows = result?;
-    Ok((QueryResult { columns, rows }, readonly))
+    Ok((result?, readonly))
+}
+
+fn read_statement(
+    statement: &mut Statement<'_>,
+    parameters: &[Value],
+) -> Result<QueryResult, Error> {
+    let names = statement.column_names();
+    let columns: Vec<String> = names.into_iter().map(str::to_owned).collect();
+    let rows = statement
+        .query(rusqlite::params_from_iter(parameters))
+        .map_err(to_guest)?;
+    let rows = read_rows(rows, columns.len())?;
+    Ok(QueryResult { columns, rows })
 }
 
 fn read_rows(mut rows: rusqlite::Rows<'_>, width: usize) -> Result<Vec<RowResult>, Error> {

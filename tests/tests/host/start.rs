@@ -173,7 +173,10 @@ fn runtime_config_of_an_unsupported_type() {
         b"[key_value_store.x]\ntype = \"azure_cosmos\"\nkey = \"k\"\n",
     );
     let lines = errors(app.launch().runtime_config(&app.file("rc.toml")));
-    assert_says(&lines[0], &["rc.toml", "key_value_store.x", "azure_cosmos"]);
+    assert_says(
+        &lines[0],
+        &["runtime-config.toml", "key_value_store.x", "azure_cosmos"],
+    );
 }
 
 #[test]
