@@ -1,0 +1,169 @@
+//! What a handler knows about the request beside its path and body.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use souk_tokens::{Arrival, Key, Role};
+use uuid::Uuid;
+
+use crate::problem::Problem;
+use crate::variables;
+
+/// The header that carries the request id, in both directions.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The header that carries the W3C trace context.
+pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// Who made a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The calling service; none for a caller from outside.
+    pub service: Option<String>,
+    /// The user who acts, themselves or through that service.
+    pub user: Option<String>,
+    /// That user's role.
+    pub role: Option<Role>,
+}
+
+/// What is known about a request; a handler takes it as an argument.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The service that handles the request.
+    pub service: &'static str,
+    /// The id that everything done for the request carries.
+    pub request_id: HeaderValue,
+    /// The W3C trace context the request came with.
+    pub traceparent: Option<HeaderValue>,
+    /// Who made it; none if it came without a service token, which is how the public reads.
+    pub caller: Option<Caller>,
+}
+
+impl Context {
+    /// The context of a request that nobody has been authenticated for.
+    pub(crate) fn anonymous(service: &'static str, headers: &HeaderMap) -> Self {
+        Self {
+            service,
+            request_id: request_id(headers.get(REQUEST_ID)),
+            traceparent: headers.get(TRACEPARENT).cloned(),
+            caller: None,
+        }
+    }
+
+    /// The request id as text.
+    pub fn request_id(&self) -> &str {
+        self.request_id.to_str().unwrap_or_default()
+    }
+
+    /// Refuses everybody who does not have the role admin.
+    pub fn require_admin(&self) -> Result<(), Problem> {
+        match self.caller.as_ref().and_then(|caller| caller.role) {
+            Some(Role::Admin) => Ok(()),
+            Some(Role::Customer) => Err(Problem::forbidden("this needs the role admin")),
+            None => Err(Problem::unauthorized("this needs the role admin")),
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Context {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let context = parts.extensions.get::<Context>().cloned();
+        context.ok_or_else(|| Problem::internal("the router is not served by a Service"))
+    }
+}
+
+/// Lets only callers with the role admin through; a handler takes it as an argument.
+#[derive(Debug)]
+pub struct Admin;
+
+impl<S: Sync> FromRequestParts<S> for Admin {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        Context::from_request_parts(parts, state)
+            .await?
+            .require_admin()?;
+        Ok(Self)
+    }
+}
+
+/// Takes the request id that came with the request if it is a sane one, else makes one.
+fn request_id(given: Option<&HeaderValue>) -> HeaderValue {
+    let sane = |id: &&HeaderValue| {
+        let id = id.as_bytes();
+        let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
+        (1..=128).contains(&id.len()) && id.iter().all(allowed)
+    };
+    given.filter(sane).cloned().unwrap_or_else(|| {
+        let mut buffer = Uuid::encode_buffer();
+        let id = Uuid::now_v7().hyphenated().encode_lower(&mut buffer);
+        HeaderValue::from_str(id).expect("a UUID is a valid header value")
+    })
+}
+
+/// Reads who made an internal request off its service token. No token: nobody. A token that is not to be believed: a problem.
+pub(crate) async fn authenticate(
+    service: &'static str,
+    headers: &HeaderMap,
+) -> Result<Option<Caller>, Problem> {
+    let Some(token) = headers.get(souk_tokens::HEADER) else {
+        return Ok(None);
+    };
+    let token = token
+        .to_str()
+        .map_err(|_| Problem::unauthorized("the service token is malformed"))?;
+    let addresses = headers
+        .get_all("spin-client-addr")
+        .iter()
+        .map(HeaderValue::as_bytes);
+    let arrival = Arrival::from_client_addr(addresses);
+    let key = service_key()
+        .await?
+        .ok_or_else(|| Problem::internal("the variable service_key is not granted"))?;
+    let claims = key
+        .verify(token, service, now(), arrival)
+        .map_err(|invalid| Problem::unauthorized(invalid.to_string()))?;
+    Ok(Some(Caller {
+        service: Some(claims.iss),
+        user: claims.sub,
+        role: claims.role,
+    }))
+}
+
+/// The key that service tokens are signed with, from the variable `service_key`; none where the manifest does not grant it.
+pub async fn service_key() -> Result<Option<Key>, Problem> {
+    // Absorbing a secret costs two rounds of SHA-256, less than keeping the result would cost in complication.
+    Ok(variables::get("service_key")
+        .await?
+        .map(|secret| Key::new(&secret)))
+}
+
+/// Seconds since 1970.
+pub fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |elapsed| elapsed.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_sane_request_id_is_kept_and_any_other_replaced() {
+        let id =
+            |given: &str| request_id(Some(&HeaderValue::from_bytes(given.as_bytes()).unwrap()));
+        assert_eq!(id("checkout-1.a_b"), "checkout-1.a_b");
+        for odd in ["", "a b", "a,b", "ä", "<script>"] {
+            assert_eq!(id(odd).len(), 36, "{odd}");
+        }
+        let long = HeaderValue::from_str(&"a".repeat(129)).unwrap();
+        assert_eq!(request_id(Some(&long)).len(), 36);
+        assert_ne!(request_id(None), request_id(None));
+    }
+}

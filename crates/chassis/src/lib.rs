@@ -1,0 +1,62 @@
+//! What every Souk service stands on.
+//!
+//! A service is an `axum` router and a [`Service`] around it:
+//!
+//! ```no_run
+//! use axum::{Router, routing::get};
+//! use souk_chassis::{Context, Problem, Service};
+//! use spin_sdk::http::{IntoResponse, Request};
+//!
+//! pub static SERVICE: Service = Service::private("greetings", routes);
+//!
+//! // The export has a name that only a Wasm linker takes, hence the condition: so `cargo test` works natively.
+//! #[cfg_attr(target_family = "wasm", spin_sdk::http_service)]
+//! pub async fn handle(request: Request) -> impl IntoResponse {
+//!     SERVICE.serve(request).await
+//! }
+//!
+//! fn routes() -> Router {
+//!     Router::new().route("/api/greetings", get(greet))
+//! }
+//!
+//! async fn greet(context: Context) -> Result<String, Problem> {
+//!     match context.caller.and_then(|caller| caller.service) {
+//!         Some(service) => Ok(format!("hello {service}")),
+//!         None => Err(Problem::unauthorized("greetings are for services")),
+//!     }
+//! }
+//! # fn main() {}
+//! ```
+//!
+//! # What the frame does
+//!
+//! - **The request [`Context`]**: every request has an id (the caller's `x-request-id` if it is a sane one, else a new UUIDv7),
+//!   which is on the response, in every problem and in the log. A *private* service reads who is calling off the
+//!   [service token](souk_tokens); one that is not to be believed is answered 401 before any route is looked at.
+//! - **Errors** are RFC 9457 problems. A handler returns a [`Problem`]; unknown paths (404), wrong methods (405 with `allow`)
+//!   and whatever else `axum` answers in plain text become problems as well. What caused one is logged and not sent.
+//! - **Input** is read by [`Json`], [`Query`] and [`Path`], which reject as problems; the first two name every bad
+//!   field at once (see [`fields`]). [`Admin`] as an argument lets only administrators through.
+//! - **Lists** are [`Page`]s.
+//! - **`GET /healthz`** says that the service answers.
+//!
+//! An instance serves up to 16 requests at once on one thread, and many after each other. The router is built once per
+//! instance, [`variables`] are read once, and nothing is borrowed or locked across an `await`.
+//!
+//! A component is built with `panic = "abort"`: a panic ends the instance, and the host (or the gateway, when it is the called
+//! service that ends) answers for it. So services do not panic on input; lints forbid `unwrap`.
+
+pub mod context;
+mod extract;
+pub mod fields;
+pub mod page;
+pub mod problem;
+mod service;
+pub mod variables;
+pub mod wire;
+
+pub use context::{Admin, Caller, Context};
+pub use extract::{BODY_LIMIT, Json, Path, Query};
+pub use page::Page;
+pub use problem::{FieldError, Problem};
+pub use service::Service;

@@ -1,0 +1,274 @@
+//! The frame around a service's routes.
+
+use std::sync::OnceLock;
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::header::{self, HeaderValue};
+use http::{Method, Request, StatusCode, Uri};
+use spin_sdk::wasip3::http::types::{self, ErrorCode};
+use tower_service::Service as _;
+
+use crate::context::{self, Caller, Context, REQUEST_ID};
+use crate::problem::{self, Problem};
+use crate::wire;
+
+/// A service: its name, its routes, and whom it believes. Meant to be a `static`.
+pub struct Service {
+    name: &'static str,
+    routes: fn() -> Router,
+    believes_tokens: bool,
+    router: OnceLock<Router>,
+}
+
+impl Service {
+    /// A service that other services call: it believes their service tokens.
+    pub const fn private(name: &'static str, routes: fn() -> Router) -> Self {
+        Self {
+            name,
+            routes,
+            believes_tokens: true,
+            router: OnceLock::new(),
+        }
+    }
+
+    /// A service that the outside calls: it looks at no service token.
+    pub const fn public(name: &'static str, routes: fn() -> Router) -> Self {
+        Self {
+            name,
+            routes,
+            believes_tokens: false,
+            router: OnceLock::new(),
+        }
+    }
+
+    /// Answers a request as it comes from Spin.
+    pub async fn serve(
+        &self,
+        request: spin_sdk::http::Request,
+    ) -> Result<types::Response, ErrorCode> {
+        let response = self.answer(wire::request_from_host(request)).await;
+        wire::response_to_host(response)
+    }
+
+    /// Answers a request: authenticates the caller, routes, and makes every error a problem.
+    pub async fn answer(&self, request: Request<Body>) -> Response {
+        let caller = match self.believes_tokens {
+            true => context::authenticate(self.name, request.headers()).await,
+            false => Ok(None),
+        };
+        self.answer_to(caller, request).await
+    }
+
+    /// Answers a request of this caller, or of one who could not be authenticated.
+    pub async fn answer_to(
+        &self,
+        caller: Result<Option<Caller>, Problem>,
+        mut request: Request<Body>,
+    ) -> Response {
+        let mut context = Context::anonymous(self.name, request.headers());
+        let request_id = context.request_id.clone();
+        let mut response = match caller {
+            Ok(caller) => {
+                context.caller = caller;
+                request.extensions_mut().insert(context);
+                self.route(request).await
+            }
+            Err(problem) => problem.into_response(),
+        };
+        if let Some(problem) = Problem::of(&mut response) {
+            self.write(&problem, &mut response, &request_id);
+        }
+        if matches!(
+            response.status(),
+            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+        ) {
+            // `axum` says 0, which is not how long the answer would be that these stand for.
+            response.headers_mut().remove(header::CONTENT_LENGTH);
+        }
+        response.headers_mut().insert(REQUEST_ID, request_id);
+        response
+    }
+
+    async fn route(&self, request: Request<Body>) -> Response {
+        let router = self.router.get_or_init(|| self.router());
+        match router.clone().call(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+
+    fn router(&self) -> Router {
+        let health = format!(r#"{{"status":"ok","service":"{}"}}"#, self.name);
+        let health = get(async move || ([(header::CONTENT_TYPE, "application/json")], health));
+        (self.routes)()
+            .route("/healthz", health)
+            .fallback(async |uri: Uri| {
+                Problem::not_found(format!("there is nothing at {}", uri.path()))
+            })
+            .method_not_allowed_fallback(async |method: Method| {
+                Problem::method_not_allowed(&method)
+            })
+            .with_state(())
+    }
+
+    /// Writes a problem into its response, and its cause to the log. Headers that are there already stay.
+    fn write(&self, problem: &Problem, response: &mut Response, request_id: &HeaderValue) {
+        let request_id = request_id.to_str().unwrap_or_default();
+        if let Some(cause) = problem.logged() {
+            eprintln!(
+                "level=error service={} request_id={request_id} error={cause:?}",
+                self.name
+            );
+        }
+        let body = problem.body(request_id);
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static(problem::MEDIA_TYPE),
+        );
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        *response.body_mut() = Body::from(body);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use axum::body::to_bytes;
+    use axum::routing::post;
+    use futures::executor::block_on;
+    use serde_json::{Value, json};
+    use souk_tokens::Role;
+
+    use crate::fields::{self, Fields, FromFields};
+    use crate::{Admin, Json, Path, Query};
+
+    struct Thing(String);
+
+    impl FromFields for Thing {
+        fn from_fields(fields: &mut Fields) -> Self {
+            fields.required::<i64, _>("size", fields::whole_number(1..=9));
+            Self(fields.required("name", fields::line(1..=5)))
+        }
+    }
+
+    fn routes() -> Router {
+        Router::new()
+            .route(
+                "/things",
+                post(async |Json(thing): Json<Thing>| thing.0).get(async |_: Query<Thing>| ""),
+            )
+            .route(
+                "/things/{id}",
+                get(async |Path(id): Path<u8>| id.to_string()),
+            )
+            .route("/admin", get(async |_: Admin| "welcome"))
+    }
+
+    static SERVICE: Service = Service::public("test", routes);
+
+    fn ask(
+        caller: Option<Role>,
+        method: &str,
+        path: &str,
+        content_type: &str,
+        body: &str,
+    ) -> (Response, Value) {
+        let caller = caller.map(|role| Caller {
+            service: None,
+            user: None,
+            role: Some(role),
+        });
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("x-request-id", "r1")
+            .header("content-type", content_type)
+            .body(Body::from(body.to_owned()))
+            .unwrap();
+        block_on(async {
+            let mut response = SERVICE.answer_to(Ok(caller), request).await;
+            assert_eq!(response.headers()[REQUEST_ID], "r1");
+            let body = to_bytes(std::mem::take(response.body_mut()), usize::MAX)
+                .await
+                .unwrap();
+            (
+                response,
+                serde_json::from_slice(&body).unwrap_or(Value::Null),
+            )
+        })
+    }
+
+    fn status(method: &str, path: &str, content_type: &str, body: &str) -> StatusCode {
+        let (response, json) = ask(None, method, path, content_type, body);
+        if response.status().is_client_error() {
+            assert_eq!(
+                response.headers()[header::CONTENT_TYPE],
+                problem::MEDIA_TYPE
+            );
+            assert_eq!(json["status"], response.status().as_u16());
+            assert_eq!(json["request_id"], "r1");
+        }
+        response.status()
+    }
+
+    #[test]
+    fn a_service_says_that_it_is_well() {
+        let (response, body) = ask(None, "GET", "/healthz", "", "");
+        assert_eq!(response.status(), 200);
+        assert_eq!(body, json!({"status": "ok", "service": "test"}));
+    }
+
+    #[test]
+    fn every_error_is_a_problem() {
+        assert_eq!(status("GET", "/nowhere", "", ""), 404);
+        assert_eq!(status("GET", "/things/x", "", ""), 404);
+        assert_eq!(status("GET", "/things/1", "", ""), 200);
+        assert_eq!(status("DELETE", "/things", "", ""), 405);
+        assert_eq!(status("POST", "/things", "text/plain", "{}"), 415);
+        assert_eq!(status("POST", "/things", "application/json", "{"), 400);
+        assert_eq!(
+            status("POST", "/things", "application/json", &" ".repeat(70_000)),
+            413
+        );
+        assert_eq!(status("POST", "/things", "application/json", "{}"), 422);
+        assert_eq!(
+            status(
+                "POST",
+                "/things",
+                "application/json",
+                r#"{"name":"a","size":1}"#
+            ),
+            200
+        );
+        assert_eq!(status("GET", "/things?name=toolong", "", ""), 400);
+    }
+
+    #[test]
+    fn all_bad_fields_are_named_at_once() {
+        let (_, problem) = ask(None, "POST", "/things", "application/json", "{}");
+        assert_eq!(
+            problem["errors"],
+            json!([{"field": "size", "detail": "is missing"}, {"field": "name", "detail": "is missing"}])
+        );
+    }
+
+    #[test]
+    fn a_wrong_method_is_told_the_right_ones() {
+        let (response, _) = ask(None, "PUT", "/things", "", "");
+        assert_eq!(response.headers()[header::ALLOW], "POST,GET,HEAD");
+    }
+
+    #[test]
+    fn administrators_only() {
+        let status = |caller| ask(caller, "GET", "/admin", "", "").0.status();
+        assert_eq!(status(None), 401);
+        assert_eq!(status(Some(Role::Customer)), 403);
+        assert_eq!(status(Some(Role::Admin)), 200);
+    }
+}

@@ -1,0 +1,217 @@
+//! Between `wasi:http` and the `http` crate's types, with as few calls to the host and copies as it takes.
+//!
+//! The SDK's own conversions always open a stream for the body and copy what passes through it. Here an empty body opens
+//! none, and a body that came from the host and is sent on unread ([`HostBody`]) never enters the component at all.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use axum::http::{Extensions, Request, Response};
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, StatusCode};
+use http_body::{Body as _, Frame};
+use spin_sdk::wasip3;
+use spin_sdk::wasip3::http::types::{self, ErrorCode, Fields, Scheme};
+use spin_sdk::wasip3::http_compat::{BodyResult, BodyWriter, IncomingBody};
+use spin_sdk::wasip3::wit_bindgen::{FutureReader, StreamReader};
+use spin_sdk::wasip3::wit_future;
+
+/// A body that the host holds and nobody has read yet.
+///
+/// It is both the message's body and, as an extension beside it, the handle by which whoever sends the message on takes the
+/// whole body at once. Only one of the two can have it.
+#[derive(Clone)]
+pub struct HostBody(Arc<Mutex<State>>);
+
+enum State {
+    Request(types::Request),
+    Response(types::Response),
+    ReadingRequest(IncomingBody<types::Request>),
+    ReadingResponse(IncomingBody<types::Response>),
+    Taken,
+}
+
+type Contents = (StreamReader<u8>, FutureReader<BodyResult>);
+
+impl HostBody {
+    fn new(state: State) -> Self {
+        Self(Arc::new(Mutex::new(state)))
+    }
+
+    /// Takes the whole body as the host's own streams, unless reading has begun.
+    fn take(&self) -> Option<Contents> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match std::mem::replace(&mut *state, State::Taken) {
+            State::Request(request) => Some(types::Request::consume_body(request, processed())),
+            State::Response(response) => Some(types::Response::consume_body(response, processed())),
+            reading => {
+                *state = reading;
+                None
+            }
+        }
+    }
+}
+
+impl http_body::Body for HostBody {
+    type Data = Bytes;
+    type Error = ErrorCode;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ErrorCode>>> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *state = match std::mem::replace(&mut *state, State::Taken) {
+            State::Request(request) => State::ReadingRequest(IncomingBody::new(request)?),
+            State::Response(response) => State::ReadingResponse(IncomingBody::new(response)?),
+            state => state,
+        };
+        match &mut *state {
+            State::ReadingRequest(body) => Pin::new(body).poll_frame(context),
+            State::ReadingResponse(body) => Pin::new(body).poll_frame(context),
+            _ => Poll::Ready(None),
+        }
+    }
+}
+
+/// Makes of a request as the SDK hands it over one whose body can be passed on unread.
+pub fn request_from_host(request: spin_sdk::http::Request) -> Request<Body> {
+    let (mut parts, mut body) = request.into_parts();
+    let unread = body
+        .take_unstarted()
+        .filter(|_| may_have_body(&parts.method, &parts.headers));
+    let (body, extensions) =
+        body_and_handle(unread.map(|request| HostBody::new(State::Request(request))));
+    parts.extensions = extensions;
+    Request::from_parts(parts, body)
+}
+
+/// Reads a response that has arrived.
+pub fn response_from_host(response: types::Response) -> Result<Response<Body>, ErrorCode> {
+    let status = StatusCode::from_u16(response.get_status_code())
+        .map_err(|_| ErrorCode::HttpProtocolError)?;
+    let headers = headers_from_host(response.get_headers())?;
+
+    let (body, extensions) = body_and_handle(Some(HostBody::new(State::Response(response))));
+    let mut arrived = Response::new(body);
+    *arrived.status_mut() = status;
+    *arrived.headers_mut() = headers;
+    *arrived.extensions_mut() = extensions;
+    Ok(arrived)
+}
+
+/// Makes a request to be sent; its URI is an absolute one.
+pub fn request_to_host(request: Request<Body>) -> Result<types::Request, ErrorCode> {
+    let (parts, body) = request.into_parts();
+    let headers = headers_to_host(&parts.headers)?;
+    let (contents, trailers) = contents_to_host(body, &parts.extensions);
+    let (request, _sent) = types::Request::new(headers, contents, trailers, None);
+
+    let invalid = |()| ErrorCode::HttpRequestUriInvalid;
+    let (uri, scheme) = (&parts.uri, parts.uri.scheme().map(Scheme::from));
+    request
+        .set_method(&parts.method.into())
+        .map_err(|()| ErrorCode::HttpRequestMethodInvalid)?;
+    request.set_scheme(scheme.as_ref()).map_err(invalid)?;
+    request
+        .set_authority(uri.authority().map(|authority| authority.as_str()))
+        .map_err(invalid)?;
+    request
+        .set_path_with_query(uri.path_and_query().map(|path| path.as_str()))
+        .map_err(invalid)?;
+    Ok(request)
+}
+
+/// Makes a response to be returned.
+pub fn response_to_host(response: Response<Body>) -> Result<types::Response, ErrorCode> {
+    let (parts, body) = response.into_parts();
+    let headers = headers_to_host(&parts.headers)?;
+    let (contents, trailers) = contents_to_host(body, &parts.extensions);
+    let (response, _sent) = types::Response::new(headers, contents, trailers);
+    response
+        .set_status_code(parts.status.as_u16())
+        .map_err(|()| ErrorCode::HttpProtocolError)?;
+    Ok(response)
+}
+
+/// Without a length only methods that usually have a body are taken to have one: reading costs a stream.
+fn may_have_body(method: &Method, headers: &HeaderMap) -> bool {
+    match headers.get(header::CONTENT_LENGTH) {
+        Some(length) => length != "0",
+        None => matches!(*method, Method::POST | Method::PUT | Method::PATCH),
+    }
+}
+
+fn body_and_handle(body: Option<HostBody>) -> (Body, Extensions) {
+    let mut extensions = Extensions::new();
+    let Some(body) = body else {
+        return (Body::empty(), extensions);
+    };
+    extensions.insert(body.clone());
+    (Body::new(body), extensions)
+}
+
+fn headers_from_host(headers: Fields) -> Result<HeaderMap, ErrorCode> {
+    let list = headers.copy_all();
+    let mut headers = HeaderMap::with_capacity(list.len() + 4);
+    for (name, value) in list {
+        let name =
+            HeaderName::from_bytes(name.as_bytes()).map_err(|_| ErrorCode::HttpProtocolError)?;
+        let value = HeaderValue::from_maybe_shared(Bytes::from(value))
+            .map_err(|_| ErrorCode::HttpProtocolError)?;
+        headers.append(name, value);
+    }
+    Ok(headers)
+}
+
+fn headers_to_host(headers: &HeaderMap) -> Result<Fields, ErrorCode> {
+    let list: Vec<_> = headers
+        .iter()
+        .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
+        .collect();
+    Fields::from_list(&list).map_err(|error| ErrorCode::InternalError(Some(error.to_string())))
+}
+
+/// The streams a message's body is sent by: the host's own where it is passed on unread, none where it is empty.
+fn contents_to_host(
+    mut body: Body,
+    extensions: &Extensions,
+) -> (Option<StreamReader<u8>>, FutureReader<BodyResult>) {
+    if let Some((contents, trailers)) = extensions.get().and_then(HostBody::take) {
+        return (Some(contents), trailers);
+    }
+    if body.size_hint().exact() == Some(0) {
+        // The writer is dropped at once, and that is when the default is written.
+        return (None, wit_future::new(|| Ok(None)).1);
+    }
+    let (writer, contents, trailers) = BodyWriter::new();
+    wasip3::spawn(async move {
+        // Where this fails the reader has gone, or is told so by the stream itself.
+        _ = writer.send_http_body(&mut body).await;
+    });
+    (Some(contents), trailers)
+}
+
+/// Tells the host that its body was processed well, which is all there is to say when it is passed on or read.
+fn processed() -> FutureReader<Result<(), ErrorCode>> {
+    wit_future::new(|| Ok(())).1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_opened_only_where_a_body_may_be() {
+        let length = |value| {
+            HeaderMap::from_iter([(header::CONTENT_LENGTH, HeaderValue::from_static(value))])
+        };
+        assert!(!may_have_body(&Method::GET, &HeaderMap::new()));
+        assert!(may_have_body(&Method::GET, &length("3")));
+        assert!(may_have_body(&Method::POST, &HeaderMap::new()));
+        assert!(!may_have_body(&Method::POST, &length("0")));
+    }
+}

@@ -1,0 +1,116 @@
+//! Rows and the types they are read into.
+
+use spin_sdk::sqlite::Value;
+
+use crate::Error;
+
+/// One row of a result, read column by column in the order of the SELECT.
+pub struct Row {
+    values: std::vec::IntoIter<Value>,
+    column: usize,
+}
+
+impl Row {
+    /// A row of these values.
+    pub fn new(values: Vec<Value>) -> Self {
+        Self {
+            values: values.into_iter(),
+            column: 0,
+        }
+    }
+
+    /// Takes the next column.
+    pub fn take<T: FromValue>(&mut self) -> Result<T, Error> {
+        self.column += 1;
+        let value = self.values.next().unwrap_or(Value::Null);
+        T::from_value(value).map_err(|expected| Error::Column {
+            column: self.column,
+            expected,
+        })
+    }
+}
+
+/// A type that is read from a row.
+pub trait FromRow: Sized {
+    /// Takes the columns this type needs, in order.
+    fn from_row(row: &mut Row) -> Result<Self, Error>;
+}
+
+/// A type that is read from one column.
+pub trait FromValue: Sized {
+    /// Reads the value, or says what it should have been.
+    fn from_value(value: Value) -> Result<Self, &'static str>;
+}
+
+impl FromValue for i64 {
+    fn from_value(value: Value) -> Result<Self, &'static str> {
+        match value {
+            Value::Integer(integer) => Ok(integer),
+            _ => Err("an integer"),
+        }
+    }
+}
+
+impl FromValue for bool {
+    fn from_value(value: Value) -> Result<Self, &'static str> {
+        i64::from_value(value).map(|integer| integer != 0)
+    }
+}
+
+impl FromValue for String {
+    fn from_value(value: Value) -> Result<Self, &'static str> {
+        match value {
+            Value::Text(text) => Ok(text),
+            _ => Err("text"),
+        }
+    }
+}
+
+impl<T: FromValue> FromValue for Option<T> {
+    fn from_value(value: Value) -> Result<Self, &'static str> {
+        match value {
+            Value::Null => Ok(None),
+            value => T::from_value(value).map(Some),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn columns_are_taken_in_order() {
+        let mut row = Row::new(vec![
+            Value::Integer(7),
+            Value::text("a"),
+            Value::Null,
+            Value::Integer(1),
+        ]);
+        assert_eq!(row.take::<i64>(), Ok(7));
+        assert_eq!(row.take::<String>().unwrap(), "a");
+        assert_eq!(row.take::<Option<String>>(), Ok(None));
+        assert_eq!(row.take::<bool>(), Ok(true));
+    }
+
+    #[test]
+    fn a_wrong_column_is_named() {
+        let mut row = Row::new(vec![Value::Integer(7), Value::Null]);
+        row.take::<i64>().unwrap();
+        assert_eq!(
+            row.take::<String>(),
+            Err(Error::Column {
+                column: 2,
+                expected: "text"
+            })
+        );
+        assert_eq!(
+            row.take::<i64>(),
+            Err(Error::Column {
+                column: 3,
+                expected: "an integer"
+            })
+        );
+    }
+}
