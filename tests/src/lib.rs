@@ -1,14 +1,16 @@
 //! Drives Souk from outside: starts a host on a free loopback port and talks to it over HTTP.
 //!
 //! `cargo xtask test` sets what the suites need: `SOUK_BIN`, the host's binary; `SOUK_REPO`, the
-//! checkout; `SOUK_TEST_HOST`, `souk` or `spin`; `SOUK_BASE_URL`, an application that runs
-//! already, for the suites that need nothing else. Whatever a test starts, it stops.
+//! checkout; `SOUK_TEST_HOST`, `souk` or `spin`; `SOUK_BASE_URL` and `SOUK_ADMIN_TOKEN`, a shop
+//! that runs already, for the suites that need nothing else. Whatever a test starts, it stops.
 
 mod host;
 mod http;
+mod shop;
 
 pub use host::{Exit, Host, Launch};
 pub use http::{Reply, client};
+pub use shop::{Shop, unique};
 
 use std::path::PathBuf;
 

@@ -64,7 +64,6 @@ pub struct ProductChange {
 /// One price a product had.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct PastPrice {
-    #[serde(flatten)]
     pub price: Money,
     /// The product's version that had it first.
     pub version: i64,

@@ -1,0 +1,137 @@
+//! `cargo xtask`: the commands of the project.
+//!
+//! One command per file; [`process`], [`workspace`], [`toolchain`], [`apt`] and [`libtest`] are what they share.
+//! The crate stays small on purpose: it knows the shop only through its HTTP API and the host only as a program to
+//! start, so that a cold clone prints its help within seconds.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::bail;
+
+mod apt;
+mod bench;
+mod build;
+mod clean_state;
+mod doctor;
+mod libtest;
+mod lint;
+mod process;
+mod seed;
+mod test;
+mod toolchain;
+mod up;
+mod workspace;
+
+const HELP: &str = "\
+The commands of the project.
+
+Usage: cargo xtask <command> [options] [-- arguments of the program it runs]
+
+  up [--listen ADDR] [--no-seed] [--profile NAME] [-- flags of `souk up`]
+        Build everything, open the shop on http://127.0.0.1:3000 and load the demo catalogue.
+        Ctrl-C closes it. NAME is the Cargo profile of the host (default: host).
+  build [components|fixtures|host ...]
+        Build what is named, or all of it.
+  test [lint|unit|host|journey|browser ...] [--host souk|spin] [--base-url URL] [-- libtest arguments]
+        Run the suites named, or all of them, and sum them up.
+  lint
+        Formatting, clippy, and the checks of the project itself.
+  bench [arguments]
+        Run the benchmarks.
+  seed --url URL --admin-token TOKEN
+        Load the demo catalogue into a shop that runs, on any host.
+  clean-state
+        Remove the data of the local shop (.spin/).
+  doctor
+        Say what this machine has, what it lacks, and how to get it.
+";
+
+/// What was typed after the command: options of ours, and what follows `--` for the program the command runs.
+struct Args {
+    own: Vec<OsString>,
+    passed_on: Vec<OsString>,
+}
+
+impl Args {
+    fn split(mut all: Vec<OsString>) -> Self {
+        let Some(dashes) = all.iter().position(|arg| arg == "--") else {
+            return Self {
+                own: all,
+                passed_on: Vec::new(),
+            };
+        };
+        let passed_on = all.split_off(dashes + 1);
+        all.pop();
+        Self {
+            own: all,
+            passed_on,
+        }
+    }
+
+    fn expect_none(&self) -> anyhow::Result<()> {
+        if let Some(arg) = self.own.iter().chain(&self.passed_on).next() {
+            bail!("unexpected argument {arg:?}, see `cargo xtask --help`");
+        }
+        Ok(())
+    }
+}
+
+fn main() -> ExitCode {
+    let mut args: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let command = if args.is_empty() {
+        "help".into()
+    } else {
+        args.remove(0)
+    };
+    let args = Args::split(args);
+    if args.own.iter().any(|arg| arg == "--help" || arg == "-h") {
+        print!("{HELP}");
+        return ExitCode::SUCCESS;
+    }
+    match run(&command.to_string_lossy(), args) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: &str, args: Args) -> anyhow::Result<ExitCode> {
+    match command {
+        "up" => up::run(args),
+        "build" => build::run(args),
+        "test" => test::run(args),
+        "lint" => lint::run(args),
+        "bench" => bench::run(args),
+        "seed" => seed::run(args),
+        "clean-state" => clean_state::run(args),
+        "doctor" => doctor::run(args),
+        "help" | "--help" | "-h" => {
+            print!("{HELP}");
+            Ok(ExitCode::SUCCESS)
+        }
+        _ => bail!("there is no command {command:?}, see `cargo xtask --help`"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_follows_the_dashes_is_passed_on() {
+        let typed = ["--no-seed", "--", "--tick", "1", "--"];
+        let args = Args::split(typed.map(OsString::from).into());
+        assert_eq!(args.own, ["--no-seed"]);
+        assert_eq!(args.passed_on, ["--tick", "1", "--"]);
+    }
+
+    #[test]
+    fn without_dashes_everything_is_ours() {
+        let args = Args::split(vec!["unit".into()]);
+        assert_eq!(args.own, ["unit"]);
+        assert!(args.passed_on.is_empty());
+    }
+}
