@@ -303,7 +303,7 @@ fn prices_are_remembered() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|past| (&past["amount"], &past["version"]))
+        .map(|past| (&past["price"]["amount"], &past["version"]))
         .collect();
     assert_eq!(
         prices,
