@@ -28,9 +28,9 @@ The commands of the project.
 
 Usage: cargo xtask <command> [options] [-- arguments of the program it runs]
 
-  up [--listen ADDR] [--no-seed] [--profile NAME] [-- flags of `souk up`]
+  up [--listen ADDR] [--no-seed] [-- flags of `souk up`]
         Build everything, open the shop on http://127.0.0.1:3000 and load the demo catalogue.
-        Ctrl-C closes it. NAME is the Cargo profile of the host (default: host).
+        Ctrl-C closes it.
   build [components|fixtures|host ...]
         Build what is named, or all of it.
   test [lint|unit|host|journey|browser ...] [--host souk|spin] [--base-url URL] [-- libtest arguments]

@@ -27,7 +27,6 @@ use crate::workspace::Workspace;
 struct Options {
     listen: SocketAddr,
     load_catalogue: bool,
-    host_profile: String,
     souk_flags: Vec<OsString>,
 }
 
@@ -37,7 +36,7 @@ pub fn run(args: crate::Args) -> anyhow::Result<ExitCode> {
     options.listen = free_address(options.listen)?;
     let workspace = Workspace::load()?;
     build::components(&workspace)?;
-    let souk = build::host(&workspace, &options.host_profile)?;
+    let souk = build::host(&workspace, HOST_PROFILE)?;
 
     let state = workspace.state_dir();
     let admin_token = secret("SPIN_VARIABLE_ADMIN_TOKEN", &state.join("admin-token"))?;
@@ -69,7 +68,6 @@ impl Options {
         let mut options = Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 3000)),
             load_catalogue: true,
-            host_profile: HOST_PROFILE.into(),
             souk_flags: args.passed_on,
         };
         let mut parser = lexopt::Parser::from_args(args.own);
@@ -77,7 +75,6 @@ impl Options {
             match arg {
                 lexopt::Arg::Long("listen") => options.listen = parser.value()?.parse()?,
                 lexopt::Arg::Long("no-seed") => options.load_catalogue = false,
-                lexopt::Arg::Long("profile") => options.host_profile = parser.value()?.string()?,
                 _ => return Err(arg.unexpected().into()),
             }
         }
