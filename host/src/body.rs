@@ -1,6 +1,8 @@
 //! Bodies the host makes or wraps.
 
 use bytes::Bytes;
+use futures::FutureExt;
+use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Full};
 use std::pin::Pin;
@@ -64,6 +66,62 @@ impl<B: Body<Data = Bytes, Error = Error> + Unpin> Body for IdleTimeout<B> {
     }
 }
 
+/// Takes along what a response's body has ready, so that head and body go out in one write.
+///
+/// The component goes on to write its body as soon as it has given the head: it gets one turn of
+/// the scheduler to do so. A body that is then whole gets its length; any other streams as before.
+pub async fn settle(response: Response<WasiBody>) -> Response<WasiBody> {
+    if response.body().is_end_stream() {
+        return response;
+    }
+    tokio::task::yield_now().await;
+    let (head, mut body) = response.into_parts();
+    let first = body.frame().now_or_never();
+    let settled = match first {
+        None => body,
+        Some(None) => full(Bytes::new()),
+        Some(Some(Ok(frame))) if frame.is_data() => match body.frame().now_or_never() {
+            Some(None) => full(frame.into_data().unwrap_or_default()),
+            second => Resumed {
+                ready: [Some(Ok(frame)), second.flatten()],
+                rest: body,
+            }
+            .boxed_unsync(),
+        },
+        Some(first) => Resumed {
+            ready: [first, None],
+            rest: body,
+        }
+        .boxed_unsync(),
+    };
+    Response::from_parts(head, settled)
+}
+
+/// A body of which the beginning was taken already.
+struct Resumed {
+    ready: [Option<Result<Frame<Bytes>, Error>>; 2],
+    rest: WasiBody,
+}
+
+impl Body for Resumed {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        match self.ready.iter_mut().find_map(Option::take) {
+            Some(frame) => Poll::Ready(Some(frame)),
+            None => Pin::new(&mut self.rest).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ready.iter().all(Option::is_none) && self.rest.is_end_stream()
+    }
+}
+
 /// A body that holds a place in the server until it is sent or dropped.
 pub struct Held {
     body: WasiBody,
@@ -97,5 +155,52 @@ impl Body for Held {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use futures::{StreamExt, channel::mpsc};
+    use http_body_util::StreamBody;
+
+    /// A settled body and the way to write more of it.
+    async fn settled(
+        ready: &[&'static str],
+        ended: bool,
+    ) -> (WasiBody, mpsc::UnboundedSender<Bytes>) {
+        let (mut writer, reader) = mpsc::unbounded();
+        for part in ready {
+            writer
+                .unbounded_send(Bytes::from_static(part.as_bytes()))
+                .unwrap();
+        }
+        if ended {
+            writer.disconnect();
+        }
+        let body = StreamBody::new(reader.map(|bytes| Ok(Frame::data(bytes)))).boxed_unsync();
+        let response = settle(Response::new(body)).await;
+        (response.into_body(), writer)
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_whole_has_a_length() {
+        let (body, _) = settled(&["whole"], true).await;
+        assert_eq!(body.size_hint().exact(), Some(5));
+        let (body, _) = settled(&[], true).await;
+        assert_eq!(body.size_hint().exact(), Some(0));
+    }
+
+    #[tokio::test]
+    async fn nothing_of_a_stream_is_lost_or_waited_for() {
+        for ready in [&[][..], &["a"], &["a", "b"], &["a", "b", "c"]] {
+            let (body, writer) = settled(ready, false).await;
+            assert_eq!(body.size_hint().exact(), None);
+            writer.unbounded_send(Bytes::from_static(b"end")).unwrap();
+            drop(writer);
+            let read = body.collect().await.unwrap().to_bytes();
+            assert_eq!(read, format!("{}end", ready.concat()));
+        }
     }
 }

@@ -220,15 +220,15 @@ impl HandlerState for Handler {
         store.epoch_deadline_callback(|mut store| {
             let state = store.data_mut();
             state.busy_epochs += 1;
-            match state.busy_epochs {
-                0..=POLITE_EPOCHS => Ok(UpdateDeadline::Yield(1)),
-                // A thread that always has a guest to run never looks at its sockets.
-                0..=MAX_BUSY_EPOCHS => Ok(UpdateDeadline::YieldCustom(
-                    1,
-                    Box::pin(tokio::time::sleep(BREATHER)),
-                )),
-                _ => Err(wasmtime::format_err!("the guest is in an endless loop")),
+            if state.busy_epochs > MAX_BUSY_EPOCHS {
+                return Err(wasmtime::format_err!("the guest is in an endless loop"));
             }
+            if state.busy_epochs <= POLITE_EPOCHS {
+                return Ok(UpdateDeadline::Yield(1));
+            }
+            // A thread that always has a guest to run never looks at its sockets.
+            let breather = Box::pin(tokio::time::sleep(BREATHER));
+            Ok(UpdateDeadline::YieldCustom(1, breather))
         });
         let proxy = self.component.pre.instantiate_async(&mut store).await?;
         // A WASI 0.2 instance cannot take a second request.

@@ -1,6 +1,6 @@
 //! The listening side: connections, limits, and the way down.
 
-use crate::body::{Held, IdleTimeout, full};
+use crate::body::{Held, IdleTimeout, full, settle};
 use crate::dispatch::Dispatcher;
 use crate::problem_response::Problem;
 use crate::router::Router;
@@ -136,7 +136,7 @@ impl Server {
             return Problem::NoRoute.response();
         };
         let response = match accept_request(request) {
-            Ok(request) => self.dispatcher.serve(&route, request, client).await,
+            Ok(request) => settle(self.dispatcher.serve(&route, request, client).await).await,
             Err(problem) => problem.response(),
         };
         response.map(|body| Held::new(body, place).boxed_unsync())

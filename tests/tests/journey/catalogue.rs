@@ -241,13 +241,7 @@ fn bad_parameters_and_fields_are_all_named() {
     let reply = Reply::to(shop.admin("POST", "/api/products").json(&body));
     assert_eq!((reply.status, reply.problem()), (422, "validation".into()));
     let named = fields(&reply);
-    for field in [
-        "sku",
-        "name",
-        "description",
-        "price.amount",
-        "price.currency",
-    ] {
+    for field in ["sku", "name", "price.amount", "price.currency"] {
         assert!(named.contains(field), "{field} is not in {named:?}");
     }
     for cursor in ["x", "AAAA", ""] {
