@@ -41,13 +41,14 @@ impl App {
         };
         let dir = path.parent().unwrap_or(Path::new(""));
         let manifest = Manifest::load(&path)?;
-        let config = RuntimeConfig::load(
-            up.runtime_config_file.as_deref(),
+        let mut problems = Problems::default();
+        manifest.check(&path, &mut problems);
+        let config_file = up.runtime_config_file.as_deref();
+        let config = problems.collect(RuntimeConfig::load(
+            config_file,
             up.state_dir.as_deref(),
             dir,
-        )?;
-
-        let mut problems = Problems::default();
+        ));
         let file = format!("{}: ", path.display());
         let running = problems
             .collect_in(&file, select(&manifest, &up.components))
@@ -65,42 +66,42 @@ impl App {
             .map_err(|e| Problems::one(format!("cannot start the Wasm engine: {e:#}")))?;
         let linker = engine::linker(&engine)
             .map_err(|e| Problems::one(format!("cannot start the Wasm engine: {e:#}")))?;
-        let cache = CodeCache::new(up.disable_cache, &config.state_dir);
+        let state_dir = config.as_ref().map_or(dir, |config| &config.state_dir);
+        let cache = CodeCache::new(up.disable_cache, state_dir);
         let mut loaded = Vec::new();
         for id in &running {
             let place = format!("{file}component.{id}.");
-            if let Some(values) = &values {
-                let granted = grant(id, &manifest, dir, &config, values, &running, &up.env);
-                let grants = problems.collect_in(&place, granted);
-                let sources = problems.collect_in(&file, Sources::of(id, &manifest, dir));
-                let pre = sources.and_then(|sources| {
-                    let pre = sources
-                        .load(&engine, &cache)
-                        .and_then(|component| component::prepare(&component, &linker))
-                        .map_err(|error| Problems::one(format!("source: {error:#}")));
-                    problems.collect_in(&place, pre)
-                });
-                if let (Some(grants), Some(pre)) = (grants, pre) {
-                    loaded.push(Loaded {
-                        grants: Arc::new(grants),
-                        pre,
-                    });
-                }
+            let sources = problems.collect_in(&file, Sources::of(id, &manifest, dir));
+            let pre = sources.and_then(|sources| {
+                let pre = sources
+                    .load(&engine, &cache)
+                    .and_then(|component| component::prepare(&component, &linker))
+                    .map_err(|error| Problems::one(format!("source: {error:#}")));
+                problems.collect_in(&place, pre)
+            });
+            let (Some(config), Some(values)) = (&config, &values) else {
+                continue;
+            };
+            let granted = grant(id, &manifest, dir, config, values, &running, &up.env);
+            if let (Some(grants), Some(pre)) = (problems.collect_in(&place, granted), pre) {
+                let grants = Arc::new(grants);
+                loaded.push(Loaded { grants, pre });
             }
         }
         // Databases are opened only for an application that is sound.
-        let router = problems.into_result(router)?;
+        let (Some(router), Some(config)) = problems.into_result((router, config))? else {
+            unreachable!("each without a problem is there");
+        };
 
         let mut problems = Problems::default();
+        let terminal = (!up.quiet).then_some(up.format);
         let grants = || loaded.iter().map(|component| &component.grants);
         let used: Vec<_> = grants().map(|grants| &grants.key_value).collect();
         let stores = problems.collect(key_value::Stores::open(&used, &config.key_value));
         let used: Vec<_> = grants().map(|grants| &grants.sqlite).collect();
         let databases = problems.collect(sqlite::Databases::open(&used, &config.sqlite));
-        let logs = problems.collect(stdio::Logs::start(&config.state_dir.join("logs"), up.quiet));
-        let (Some(key_value), Some(sqlite), Some(logs), Some(router)) =
-            (stores, databases, logs, router)
-        else {
+        let logs = problems.collect(stdio::Logs::start(&config.state_dir.join("logs"), terminal));
+        let (Some(key_value), Some(sqlite), Some(logs)) = (stores, databases, logs) else {
             return Err(problems);
         };
 

@@ -1,5 +1,6 @@
 //! Bodies the host makes or wraps.
 
+use crate::dispatch::Place;
 use bytes::Bytes;
 use futures::FutureExt;
 use http::Response;
@@ -8,7 +9,6 @@ use http_body_util::{BodyExt, Full};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
 use wasmtime_wasi_http::{Error, WasiBody};
 
@@ -125,12 +125,12 @@ impl Body for Resumed {
 /// A body that holds a place in the server until it is sent or dropped.
 pub struct Held {
     body: WasiBody,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Held {
     /// Ties `place` to `body`.
-    pub fn new(body: WasiBody, place: OwnedSemaphorePermit) -> Self {
+    pub fn new(body: WasiBody, place: Place) -> Self {
         Self {
             body,
             _place: place,

@@ -55,10 +55,10 @@ pub struct Up {
     #[arg(short = 'q', long)]
     pub quiet: bool,
     /// Requests an instance serves before it is dropped: N or MIN..MAX.
-    #[arg(long, default_value = "128", value_parser = parse_range::<usize>)]
+    #[arg(long, default_value = "128", value_parser = parse_count)]
     pub max_instance_reuse_count: Span<usize>,
     /// Requests an instance serves at once: N or MIN..MAX.
-    #[arg(long, default_value = "16", value_parser = parse_range::<usize>)]
+    #[arg(long, default_value = "16", value_parser = parse_count)]
     pub max_instance_concurrent_reuse_count: Span<usize>,
     /// Longest time a component may take to begin its answer: 30s, 500ms or MIN..MAX.
     #[arg(long, default_value = "30s", value_parser = parse_range::<Interval>)]
@@ -165,6 +165,13 @@ where
     })
 }
 
+fn parse_count(text: &str) -> Result<Span<usize>, String> {
+    match parse_range(text)? {
+        Span { low: 0, .. } => Err("an instance has to serve at least 1 request".into()),
+        span => Ok(span),
+    }
+}
+
 fn parse_pair(text: &str) -> Result<(String, String), String> {
     let (name, value) = text
         .split_once('=')
@@ -192,6 +199,7 @@ mod tests {
         let span = parse_range::<usize>("3..5").unwrap();
         assert!((0..100).all(|_| (3..5).contains(&span.draw())));
         assert!(parse_range::<usize>("5..5").is_err());
+        assert!(parse_count("0").is_err());
         assert_eq!(parse_range::<usize>("7").unwrap().draw(), 7);
     }
 }

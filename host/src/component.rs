@@ -108,7 +108,11 @@ impl Sources {
             .iter()
             .map(|d| format!("{} {:?} {}\n", d.import, d.export, d.inherits))
             .collect();
-        let mut parts: Vec<&[u8]> = vec![wiring.as_bytes(), &main];
+        let mut parts: Vec<&[u8]> = vec![
+            wiring.as_bytes(),
+            WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+            &main,
+        ];
         parts.extend(dependencies.iter().map(Vec::as_slice));
         cache.load(engine, &parts, || {
             let main = componentize(&main, &self.main)?;
@@ -246,17 +250,26 @@ fn compose(main: &[u8], plugs: &[(&DependencySource, Vec<u8>)]) -> anyhow::Resul
 }
 
 impl DependencySource {
-    /// Pairs of import and export that belong together.
+    /// Pairs of import and export that belong together: `ns:pkg` stands for every interface of the
+    /// package, and a name without a version for any.
     fn matches<'a>(&self, imports: &'a [String], exports: &'a [String]) -> Vec<(&'a str, &'a str)> {
-        let whole_package = !self.import.contains('/');
+        let (name, version) = match self.import.split_once('@') {
+            Some((name, version)) => (name, Some(version)),
+            None => (self.import.as_str(), None),
+        };
+        let fits = |import: &str| {
+            let (full, found) = import.split_once('@').unwrap_or((import, ""));
+            let named = match name.contains('/') {
+                true => full == name,
+                false => full
+                    .split_once('/')
+                    .is_some_and(|(package, _)| package == name),
+            };
+            named && version.is_none_or(|version| version == found)
+        };
         imports
             .iter()
-            .filter(|import| match whole_package {
-                true => import.starts_with(&format!("{}/", self.import)),
-                false => {
-                    **import == self.import || import.starts_with(&format!("{}@", self.import))
-                }
-            })
+            .filter(|import| fits(import))
             .filter_map(|import| {
                 let wanted = self.export.as_deref().unwrap_or(import);
                 let export = exports.iter().find(|export| *export == wanted)?;

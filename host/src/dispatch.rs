@@ -13,31 +13,35 @@ use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use wasmtime::component::GuestTaskId;
-use wasmtime::{Engine, Store, StoreContextMut, UpdateDeadline};
+use wasmtime::{Engine, PoolConcurrencyLimitError, Store, StoreContextMut, UpdateDeadline};
 use wasmtime_wasi_http::handler::{
-    ExpirationError, HandlerState, Instance, InstantiationError, ProxyHandler, ProxyPre,
+    ExpirationError, HandlerState, Instance, InstantiationError, Proxy, ProxyHandler, ProxyPre,
     ShouldAccept, TrapOrPanicError, WorkerExpiration, WorkerState, WorkerStatus,
 };
-use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView};
+use wasmtime_wasi_http::{WasiBody, WasiHttpView};
 
 /// The client address a chained request shows, as in Spin.
 const CHAINED_CLIENT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 /// Longest time an instance may go on after its last response has begun: streams and tasks that
-/// were spawned beside a response.
+/// were spawned beside a response. (After a request that ran out of time it is that time again.)
 const AFTER_RESPONSE: Duration = Duration::from_secs(600);
-/// Epochs (10 ms each) a guest may be busy with a request before it has to make pauses.
+/// How much longer than its timeout a request is waited for before its instance is ended with all
+/// that others do in it: it must be in a loop, or it would have been given up by itself.
+const LAST_RESORT: Duration = Duration::from_millis(500);
+/// Epochs (10 ms each) a guest may be busy without waiting for anything before it has to pause.
 const POLITE_EPOCHS: u32 = 3;
 /// Such a pause.
 const BREATHER: Duration = Duration::from_millis(1);
-/// Epochs a guest may be busy since its last request; more is an endless loop.
+/// Epochs a guest may be busy without waiting for anything; more is an endless loop.
 const MAX_BUSY_EPOCHS: u32 = 6000;
 
 /// How instances are reused.
@@ -52,6 +56,10 @@ pub struct Reuse {
     /// Time without a request.
     pub idle_timeout: Span<Interval>,
 }
+
+/// A place among the requests that are worked on at once. A client that leaves does not free it:
+/// its request holds it until the guest has answered.
+pub type Place = Arc<OwnedSemaphorePermit>;
 
 /// All components of the application, ready to answer.
 pub struct Dispatcher {
@@ -108,9 +116,11 @@ impl Dispatcher {
         route: &Match,
         mut request: Request<WasiBody>,
         client: SocketAddr,
+        place: Place,
     ) -> Response<WasiBody> {
         describe(route, client, &mut request);
-        self.call(&route.target.component, request).await
+        self.call(&route.target.component, request, Some(place))
+            .await
     }
 
     /// Answers a request of another component.
@@ -121,15 +131,20 @@ impl Dispatcher {
     ) -> Response<WasiBody> {
         let route = Match::chained(component, request.uri().path());
         describe(&route, CHAINED_CLIENT, &mut request);
-        self.call(component, request).await
+        self.call(component, request, None).await
     }
 
-    async fn call(&self, component: &str, request: Request<WasiBody>) -> Response<WasiBody> {
+    async fn call(
+        &self,
+        component: &str,
+        request: Request<WasiBody>,
+        place: Option<Place>,
+    ) -> Response<WasiBody> {
         let Some(handler) = self.components.get(component) else {
             return Problem::NoRoute.response();
         };
         let begun = Instant::now();
-        match handler.handle((), request).await {
+        match handler.handle(place, request).await {
             Ok(response) => response,
             Err(error) => {
                 let problem = self.problem(&error, begun.elapsed());
@@ -141,14 +156,15 @@ impl Dispatcher {
 
     fn problem(&self, error: &wasmtime::Error, elapsed: Duration) -> Problem {
         let out_of_time = elapsed >= self.reuse.request_timeout.shortest();
-        if error.is::<InstantiationError<()>>() {
-            Problem::Overloaded
-        } else if error.is::<ExpirationError>() || error.is::<TrapOrPanicError>() && out_of_time {
-            Problem::TimedOut
-        } else if let Some(Error::HttpRequestBodySize(_)) = error.downcast_ref::<Error>() {
-            Problem::BodyTooLarge
-        } else {
-            Problem::Crashed
+        if let Some(failed) = error.downcast_ref::<InstantiationError<Option<Place>>>() {
+            return match failed.error.is::<PoolConcurrencyLimitError>() {
+                true => Problem::Overloaded,
+                false => Problem::Crashed,
+            };
+        }
+        match error.is::<ExpirationError>() || error.is::<TrapOrPanicError>() && out_of_time {
+            true => Problem::TimedOut,
+            false => Problem::Crashed,
         }
     }
 
@@ -185,14 +201,18 @@ fn describe(route: &Match, client: SocketAddr, request: &mut Request<WasiBody>) 
     set(headers, "spin-client-addr", &client.to_string());
     for (name, value) in &route.named {
         let name = format!("spin-path-match-{}", name.to_ascii_lowercase());
-        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_str(value)) {
+        if let (Ok(name), Ok(value)) = (
+            HeaderName::try_from(name),
+            HeaderValue::from_bytes(value.as_bytes()),
+        ) {
             headers.insert(name, value);
         }
     }
 }
 
 fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
+    // Paths may have bytes beyond ASCII.
+    if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
         headers.insert(HeaderName::from_static(name), value);
     }
 }
@@ -213,30 +233,16 @@ impl HandlerState for Handler {
     type WorkerState = Worker;
 
     async fn instantiate(&self) -> wasmtime::Result<Instance<InstanceState, Expiration, Worker>> {
-        let state = InstanceState::new(self.component.grants.clone(), self.shared.clone())?;
-        let mut store = Store::new(&self.engine, state);
-        store.limiter(|state| &mut state.limits);
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|mut store| {
-            let state = store.data_mut();
-            state.busy_epochs += 1;
-            if state.busy_epochs > MAX_BUSY_EPOCHS {
-                return Err(wasmtime::format_err!("the guest is in an endless loop"));
-            }
-            if state.busy_epochs <= POLITE_EPOCHS {
-                return Ok(UpdateDeadline::Yield(1));
-            }
-            // A thread that always has a guest to run never looks at its sockets.
-            let breather = Box::pin(tokio::time::sleep(BREATHER));
-            Ok(UpdateDeadline::YieldCustom(1, breather))
-        });
-        let proxy = self.component.pre.instantiate_async(&mut store).await?;
+        let request_timeout = self.reuse.request_timeout.draw();
+        let (store, proxy) = tokio::time::timeout(request_timeout, self.make())
+            .await
+            .map_err(|_| wasmtime::format_err!("the instance took too long to begin"))??;
+        let busy = store.data().busy.clone();
         // A WASI 0.2 instance cannot take a second request.
         let (count, concurrent) = match self.component.pre {
             ProxyPre::P3(_) => (self.reuse.count.draw(), self.reuse.concurrent.draw()),
             ProxyPre::P2(_) => (1, 1),
         };
-        let request_timeout = self.reuse.request_timeout.draw();
         let timed_out = Arc::new(AtomicBool::new(false));
         Ok(Instance {
             store,
@@ -246,6 +252,7 @@ impl HandlerState for Handler {
                 idle_timeout: self.reuse.idle_timeout.draw(),
                 request_timeout,
                 timed_out: timed_out.clone(),
+                busy,
                 sleep: Box::pin(tokio::time::sleep(request_timeout)),
                 draining: Box::pin(self.draining.clone().cancelled_owned()),
             },
@@ -261,12 +268,59 @@ impl HandlerState for Handler {
     }
 }
 
+impl Handler {
+    /// A fresh instance, which lets others run now and then.
+    async fn make(&self) -> wasmtime::Result<(Store<InstanceState>, Proxy)> {
+        let state = InstanceState::new(self.component.grants.clone(), self.shared.clone())?;
+        let mut store = Store::new(&self.engine, state);
+        store.limiter(|state| &mut state.limits);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|store| {
+            let epochs = store.data().busy.another_epoch();
+            if epochs > MAX_BUSY_EPOCHS {
+                return Err(wasmtime::format_err!("the guest is in an endless loop"));
+            }
+            if epochs <= POLITE_EPOCHS {
+                return Ok(UpdateDeadline::Yield(1));
+            }
+            // A thread that always has a guest to run never looks at its sockets.
+            let breather = Box::pin(tokio::time::sleep(BREATHER));
+            Ok(UpdateDeadline::YieldCustom(1, breather))
+        });
+        let proxy = self.component.pre.instantiate_async(&mut store).await?;
+        Ok((store, proxy))
+    }
+}
+
+/// How long a guest has computed without waiting for anything, in epochs.
+#[derive(Default)]
+pub struct Busy {
+    epochs: AtomicU32,
+    /// Whether the guest stopped running because an epoch ended.
+    interrupted: AtomicBool,
+}
+
+impl Busy {
+    fn another_epoch(&self) -> u32 {
+        self.interrupted.store(true, Ordering::Relaxed);
+        self.epochs.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// To be called when the guest does not run.
+    fn stopped(&self) {
+        if !self.interrupted.swap(false, Ordering::Relaxed) {
+            self.epochs.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
 /// Decides when an instance goes.
 struct Expiration {
     idle_timeout: Duration,
     request_timeout: Duration,
-    /// Set when a request ran out of time: what still runs then runs for nobody.
+    /// Set when a request ran out of time: its part of the guest may run on for nobody.
     timed_out: Arc<AtomicBool>,
+    busy: Arc<Busy>,
     sleep: Pin<Box<Sleep>>,
     draining: Pin<Box<WaitForCancellationFutureOwned>>,
 }
@@ -278,10 +332,13 @@ impl WorkerExpiration for Expiration {
         status: WorkerStatus,
         since: Instant,
     ) -> Poll<()> {
+        self.busy.stopped();
         let limit = match status {
             WorkerStatus::Idle => self.idle_timeout,
-            WorkerStatus::Requests => self.request_timeout,
-            WorkerStatus::PostReturn if self.timed_out.load(Ordering::Relaxed) => Duration::ZERO,
+            WorkerStatus::Requests => self.request_timeout + LAST_RESORT,
+            WorkerStatus::PostReturn if self.timed_out.load(Ordering::Relaxed) => {
+                self.request_timeout
+            }
             WorkerStatus::PostReturn => AFTER_RESPONSE,
         };
         if status == WorkerStatus::Idle && self.draining.as_mut().poll(cx).is_ready() {
@@ -307,7 +364,7 @@ struct Worker {
 
 impl WorkerState for Worker {
     type StoreData = InstanceState;
-    type RequestData = ();
+    type RequestData = Option<Place>;
 
     fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
         if total >= self.count {
@@ -321,15 +378,15 @@ impl WorkerState for Worker {
 
     fn on_request_start(
         &self,
-        mut store: StoreContextMut<'_, InstanceState>,
-        (): (),
+        _: StoreContextMut<'_, InstanceState>,
+        place: Option<Place>,
         _: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
-        store.data_mut().busy_epochs = 0;
         let (timeout, timed_out) = (self.request_timeout, self.timed_out.clone());
         Box::pin(async move {
             tokio::time::sleep(timeout).await;
             timed_out.store(true, Ordering::Relaxed);
+            drop(place);
         })
     }
 

@@ -7,15 +7,16 @@ use crate::capabilities::outbound_http::{AllowedHosts, Hooks, Outbound};
 use crate::capabilities::sqlite::Databases;
 use crate::capabilities::stdio::{Channel, Logs};
 use crate::capabilities::variables::Settings;
+use crate::dispatch::Busy;
 use std::sync::Arc;
+use wasmtime::ResourceLimiter;
 use wasmtime::component::ResourceTable;
-use wasmtime::{StoreLimits, StoreLimitsBuilder};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-/// Linear memory one instance may have, in bytes. A service of ours uses a few megabytes; this
+/// Linear memory one instance may have, in bytes, all its parts together. A service of ours uses a few megabytes; this
 /// stops a runaway before it takes the host with it.
-pub const MAX_MEMORY: usize = 256 << 20;
+const MAX_MEMORY: usize = 256 << 20;
 
 /// What a component was granted.
 pub struct ComponentGrants {
@@ -51,8 +52,8 @@ pub struct Shared {
 pub struct InstanceState {
     /// Host resources the guest has handles to.
     pub table: ResourceTable,
-    /// Memory limits.
-    pub limits: StoreLimits,
+    /// Memory the guest may have.
+    pub limits: MemoryLimit,
     /// The component's grants.
     pub component: Arc<ComponentGrants>,
     /// The application's backends.
@@ -61,8 +62,8 @@ pub struct InstanceState {
     pub open_stores: usize,
     /// SQLite connections open now.
     pub open_connections: usize,
-    /// Epochs in which the guest was found running since its last request came in.
-    pub busy_epochs: u32,
+    /// How busy the guest is.
+    pub busy: Arc<Busy>,
     wasi: WasiCtx,
     http: WasiHttpCtx,
     hooks: Hooks,
@@ -83,7 +84,7 @@ impl InstanceState {
         files::mount(&component.files, &mut wasi)?;
         Ok(Self {
             table: ResourceTable::new(),
-            limits: StoreLimitsBuilder::new().memory_size(MAX_MEMORY).build(),
+            limits: MemoryLimit::default(),
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
             hooks: Hooks {
@@ -94,8 +95,35 @@ impl InstanceState {
             shared,
             open_stores: 0,
             open_connections: 0,
-            busy_epochs: 0,
+            busy: Arc::default(),
         })
+    }
+}
+
+/// Counts the linear memories of an instance, of which a composed component has several.
+#[derive(Default)]
+pub struct MemoryLimit {
+    used: usize,
+}
+
+impl ResourceLimiter for MemoryLimit {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let used = self.used.saturating_sub(current).saturating_add(desired);
+        let allowed = used <= MAX_MEMORY;
+        if allowed {
+            self.used = used;
+        }
+        Ok(allowed)
+    }
+
+    fn table_growing(&mut self, _: usize, _: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        // The instance pool bounds tables.
+        Ok(true)
     }
 }
 

@@ -59,7 +59,12 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(problems) => {
-            eprintln!("{problems}");
+            match up.format {
+                Format::Plain => eprintln!("{problems}"),
+                Format::Json => problems.lines().for_each(|line| {
+                    eprintln!("{}", serde_json::json!({"level": "ERROR", "message": line}));
+                }),
+            }
             ExitCode::FAILURE
         }
     }
@@ -83,16 +88,17 @@ async fn serve(up: &Up) -> Result<(), Problems> {
     let (listener, address) = listen(up.listen).await?;
     app.outbound.set_own_address(address);
     announce(&app, address, up.format);
-    if let Some(seconds) = up.tick {
-        tokio::spawn(tick::run(
-            app.dispatcher.clone(),
-            Duration::from_secs(seconds),
-        ));
-    }
+    let ticker = up.tick.map(|seconds| {
+        let dispatcher = app.dispatcher.clone();
+        tokio::spawn(tick::run(dispatcher, Duration::from_secs(seconds)))
+    });
     let server = Server::new(app.router, app.dispatcher);
     let stop = async {
         signals.next().await;
         tracing::info!("stopping; a second signal ends at once");
+        if let Some(ticker) = ticker {
+            ticker.abort();
+        }
         tokio::spawn(async move {
             signals.next().await;
             std::process::exit(130);

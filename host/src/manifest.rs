@@ -1,7 +1,7 @@
 //! The Spin manifest, version 2, as far as this host runs it.
 //!
 //! Unknown fields are errors, as in Spin. Fields of Spin that this host does not support are
-//! known here so that they can be refused by name (see [`Manifest::load`]).
+//! known here so that they can be refused by name (see [`Manifest::check`]).
 
 use crate::problems::Problems;
 use serde::Deserialize;
@@ -87,7 +87,7 @@ pub struct HttpTrigger {
 
 /// A trigger's route.
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, deny_unknown_fields)]
 pub enum Route {
     /// A path pattern: `/exact`, `/prefix/...`, `/x/:name`.
     Public(String),
@@ -167,7 +167,7 @@ pub enum Source {
 
 /// One entry of `files`.
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, deny_unknown_fields)]
 pub enum FileMount {
     /// A directory mounted at a path.
     Mount {
@@ -182,7 +182,7 @@ pub enum FileMount {
 
 /// One entry of `dependencies`.
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, deny_unknown_fields)]
 pub enum Dependency {
     /// Another component of this application.
     Component {
@@ -209,26 +209,24 @@ pub enum Dependency {
 }
 
 impl Manifest {
-    /// Reads and checks a manifest file.
+    /// Reads a manifest file. What is in it is to be [checked](Self::check).
     ///
     /// # Errors
-    /// All that is wrong with the file itself, or that this host does not support, by name.
+    /// When it cannot be read or is no manifest.
     pub fn load(path: &Path) -> Result<Self, Problems> {
         let text = std::fs::read_to_string(path).map_err(|e| {
             Problems::one(format!("cannot read the manifest {}: {e}", path.display()))
         })?;
-        let manifest = Self::parse(&text, path)?;
-        let problems = manifest.unsupported(path);
-        problems.into_result(manifest)
+        Self::parse(&text, path)
     }
 
     fn parse(text: &str, path: &Path) -> Result<Self, Problems> {
         toml::from_str(text).map_err(|e| Problems::one(toml_problem(path, text, &e)))
     }
 
-    fn unsupported(&self, path: &Path) -> Problems {
+    /// Notes what is wrong and what this host does not support, by name.
+    pub fn check(&self, path: &Path, problems: &mut Problems) {
         let file = path.display();
-        let mut problems = Problems::default();
         if self.spin_manifest_version != 2 {
             problems.push(format!(
                 "{file}: spin_manifest_version: {} is not supported; this host reads version 2",
@@ -259,12 +257,25 @@ impl Manifest {
             }
         }
         for (id, component) in &self.component {
+            if !is_kebab_case(id) {
+                problems.push(format!(
+                    "{file}: component.{id:?}: an id is lower-case words joined by hyphens"
+                ));
+            }
             for refusal in component.unsupported() {
                 problems.push(format!("{file}: component.{id}.{refusal}"));
             }
         }
-        problems
     }
+}
+
+fn is_kebab_case(id: &str) -> bool {
+    id.split('-').all(|word| {
+        word.starts_with(|c: char| c.is_ascii_lowercase())
+            && word
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
+    })
 }
 
 impl Component {
@@ -303,7 +314,7 @@ impl Component {
             if matches!(dependency, Dependency::Remote(_)) {
                 refuse(
                     &format!("dependencies.{name:?}"),
-                    "only { component = ... } and { path = ... } are supported",
+                    "only { component = ... } and { path = ... } are supported, each with export and inherit_configuration",
                 );
             }
         }
@@ -333,7 +344,30 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("spin.toml");
         std::fs::write(&file, format!("{HEAD}{body}")).unwrap();
-        Manifest::load(&file)
+        let manifest = Manifest::load(&file)?;
+        let mut problems = Problems::default();
+        manifest.check(&file, &mut problems);
+        problems.into_result(manifest)
+    }
+
+    #[test]
+    fn unknown_fields_are_refused_in_nested_tables_too() {
+        for body in [
+            "files = [{ source = \"a\", destination = \"/\", exclude = [] }]",
+            "[component.a.dependencies]\n\"x:y/z\" = { path = \"p\", inherit = true }",
+        ] {
+            load(&format!("[component.a]\nsource = \"a.wasm\"\n{body}\n")).unwrap_err();
+        }
+        let route = "[[trigger.http]]\nroute = { private = true, extra = 1 }\ncomponent = \"a\"\n";
+        load(&format!("{route}[component.a]\nsource = \"a.wasm\"\n")).unwrap_err();
+    }
+
+    #[test]
+    fn an_id_is_kebab_case() {
+        assert!(is_kebab_case("key-value-2"));
+        for id in ["", "A", "a_b", "a--b", "-a", "2a", "a b/../x"] {
+            assert!(!is_kebab_case(id), "{id}");
+        }
     }
 
     #[test]

@@ -37,6 +37,11 @@ impl Problems {
         )
     }
 
+    /// The entries, each on one line.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(|line| line.replace('\n', " "))
+    }
+
     /// `Ok(value)` when nothing was noted.
     pub fn into_result<T>(self, value: T) -> Result<T, Problems> {
         if self.0.is_empty() {
@@ -49,11 +54,11 @@ impl Problems {
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, line) in self.0.iter().enumerate() {
+        for (i, line) in self.lines().enumerate() {
             if i > 0 {
                 writeln!(f)?;
             }
-            write!(f, "error: {}", line.replace('\n', " "))?;
+            write!(f, "error: {line}")?;
         }
         Ok(())
     }

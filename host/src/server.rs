@@ -12,11 +12,12 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use socket2::{SockRef, TcpKeepalive};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -25,7 +26,8 @@ use wasmtime_wasi_http::{Error, WasiBody};
 
 /// Requests from outside that are worked on at once; one more is answered 503.
 const MAX_REQUESTS: usize = 512;
-/// Connections open at once; one more waits to be accepted.
+/// Connections open at once; one more waits to be accepted. Fewer where the process may have too
+/// few files open for that.
 const MAX_CONNECTIONS: usize = 8192;
 /// Bytes of a request's head.
 const MAX_HEAD: usize = 64 << 10;
@@ -62,7 +64,7 @@ impl Server {
     /// Serves until `stop` is done, then finishes what runs, for 10 seconds at most.
     pub async fn run(self, listener: TcpListener, stop: impl Future<Output = ()>) {
         let server = Arc::new(self);
-        let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let connections = Arc::new(Semaphore::new(max_connections()));
         let graceful = GracefulShutdown::new();
         let mut stop = std::pin::pin!(stop);
         loop {
@@ -73,9 +75,12 @@ impl Server {
             let Some((stream, client, place)) = accepted else {
                 continue;
             };
-            let connection = server.clone().connection(stream, client, &graceful);
+            let server = server.clone();
+            let watcher = graceful.watcher();
             tokio::spawn(async move {
-                connection.await;
+                if tokio::time::timeout(HEAD_TIMEOUT, speaks(&stream)).await == Ok(true) {
+                    server.connection(stream, client, watcher).await;
+                }
                 drop(place);
             });
         }
@@ -94,12 +99,7 @@ impl Server {
     }
 
     /// Serves one connection to its end.
-    fn connection(
-        self: Arc<Self>,
-        stream: TcpStream,
-        client: SocketAddr,
-        graceful: &GracefulShutdown,
-    ) -> impl Future<Output = ()> + Send + use<> {
+    async fn connection(self: Arc<Self>, stream: TcpStream, client: SocketAddr, watcher: Watcher) {
         let mut builder = Builder::new(TokioExecutor::new());
         builder
             .http1()
@@ -117,11 +117,8 @@ impl Server {
         let connection = builder
             .serve_connection(TokioIo::new(stream), service)
             .into_owned();
-        let watched = graceful.watch(connection);
-        async move {
-            if let Err(error) = watched.await {
-                tracing::debug!(%client, %error, "connection ended");
-            }
+        if let Err(error) = watcher.watch(connection).await {
+            tracing::debug!(%client, %error, "connection ended");
         }
     }
 
@@ -132,14 +129,46 @@ impl Server {
         let Ok(place) = self.requests.clone().try_acquire_owned() else {
             return Problem::Overloaded.response();
         };
+        let place = Arc::new(place);
         let Some(route) = self.router.find(request.uri().path()) else {
             return Problem::NoRoute.response();
         };
-        let response = match accept_request(request) {
-            Ok(request) => settle(self.dispatcher.serve(&route, request, client).await).await,
+        let too_large = Arc::new(AtomicBool::new(false));
+        let response = match accept_request(request, &too_large) {
+            Ok(request) => {
+                let serve = self
+                    .dispatcher
+                    .serve(&route, request, client, place.clone());
+                settle(serve.await).await
+            }
             Err(problem) => problem.response(),
         };
+        let response = match too_large.load(Ordering::Relaxed) {
+            true => Problem::BodyTooLarge.response(),
+            false => response,
+        };
         response.map(|body| Held::new(body, place).boxed_unsync())
+    }
+}
+
+/// Half the files the process may open, after asking for as many as it can get.
+fn max_connections() -> usize {
+    let files = rlimit::increase_nofile_limit(2 * MAX_CONNECTIONS as u64).unwrap_or(1024);
+    MAX_CONNECTIONS.min(files as usize / 2)
+}
+
+/// Waits until a client has said enough to tell which HTTP it speaks; nothing else times that.
+async fn speaks(stream: &TcpStream) -> bool {
+    const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let mut heard = [0; HTTP2.len()];
+    loop {
+        match stream.peek(&mut heard).await {
+            Err(_) | Ok(0) => return false,
+            Ok(n) if n < HTTP2.len() && HTTP2.starts_with(&heard[..n]) => {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            Ok(_) => return true,
+        }
     }
 }
 
@@ -169,8 +198,11 @@ async fn accept(
     }
 }
 
-/// Checks a request and puts bounds on its body.
-fn accept_request(request: Request<Incoming>) -> Result<Request<WasiBody>, Problem> {
+/// Checks a request and puts bounds on its body; `too_large` is set when more comes than is taken.
+fn accept_request(
+    request: Request<Incoming>,
+    too_large: &Arc<AtomicBool>,
+) -> Result<Request<WasiBody>, Problem> {
     if request.body().size_hint().lower() > MAX_BODY as u64 {
         return Err(Problem::BodyTooLarge);
     }
@@ -179,10 +211,14 @@ fn accept_request(request: Request<Incoming>) -> Result<Request<WasiBody>, Probl
     let body = if body.is_end_stream() {
         full(Bytes::new())
     } else {
-        let body = Limited::new(body.map_err(Error::from), MAX_BODY).map_err(|error| {
+        let too_large = too_large.clone();
+        let body = Limited::new(body.map_err(Error::from), MAX_BODY).map_err(move |error| {
             match error.downcast::<Error>() {
                 Ok(error) => *error,
-                Err(_) => Error::HttpRequestBodySize(Some(MAX_BODY as u64)),
+                Err(_) => {
+                    too_large.store(true, Ordering::Relaxed);
+                    Error::HttpRequestBodySize(Some(MAX_BODY as u64))
+                }
             }
         });
         IdleTimeout::new(body, BODY_TIMEOUT, || Error::ConnectionReadTimeout).boxed_unsync()

@@ -10,6 +10,7 @@ use crate::bindings::key_value::{self, Error};
 use crate::instance::InstanceState;
 use crate::pool::Pool;
 use crate::problems::Problems;
+use rusqlite::limits::Limit;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,8 @@ use wasmtime::component::{Accessor, FutureReader, HasSelf, Resource, StreamReade
 const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS spin_key_value (
     store TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (store, key))";
 
+/// Bytes of a value.
+const MAX_VALUE_BYTES: i32 = 16 << 20;
 /// Open handles an instance may hold at once.
 const MAX_OPEN_STORES: usize = 256;
 
@@ -67,6 +70,7 @@ impl Stores {
 fn open_file(label: &str, path: &Path) -> Result<Pool, Problems> {
     ensure_parent(path)?;
     let pool = Pool::new(path, |connection| {
+        connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)?;
         connection.busy_timeout(Duration::from_secs(5))?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")

@@ -12,12 +12,13 @@ use crate::instance::InstanceState;
 use crate::pool::{Pool, Pooled};
 use crate::problems::Problems;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
+use rusqlite::limits::Limit;
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, ErrorCode, InterruptHandle, Statement, ToSql};
-use std::cell::Cell;
+use rusqlite::{Connection, ErrorCode, Statement, ToSql};
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use wasmtime::component::{Accessor, FutureReader, HasSelf, Resource, StreamReader};
 
@@ -28,11 +29,16 @@ const MAX_RESULT_BYTES: usize = 64 << 20;
 /// Prepared statements a connection keeps.
 const STATEMENT_CACHE: usize = 128;
 
-/// Steps of SQLite's virtual machine a read may take on an async thread: about 50 µs.
+/// Steps of SQLite's virtual machine a read may take on an async thread: about 50 µs, unless a
+/// single step is a long one (a function over a large value). Also how often a statement that runs
+/// elsewhere looks whether anybody still waits for it.
 const INLINE_STEPS: i32 = 2000;
+/// Bytes of a value, a row or a statement. SQLite's memory is not the guest's, so that the guest's
+/// limit does not hold it.
+const MAX_VALUE_BYTES: i32 = 16 << 20;
 
 /// PRAGMAs a guest may set that are put back for the next guest, with the values they go back to.
-const RESET: &str = "PRAGMA foreign_keys = 0; PRAGMA synchronous = 2; PRAGMA busy_timeout = 5000;
+const RESET: &str = "PRAGMA foreign_keys = 1; PRAGMA synchronous = 2; PRAGMA busy_timeout = 5000;
     PRAGMA cache_size = -2000; PRAGMA temp_store = 0; PRAGMA recursive_triggers = 0;
     PRAGMA trusted_schema = 1; PRAGMA query_only = 0;";
 /// Their names.
@@ -46,7 +52,15 @@ const RESET_NAMES: &[&str] = &[
     "trusted_schema",
     "query_only",
 ];
+/// PRAGMAs that reach beyond the connection, into the process.
+const PROCESS_WIDE_NAMES: &[&str] = &[
+    "hard_heap_limit",
+    "soft_heap_limit",
+    "temp_store_directory",
+    "data_store_directory",
+];
 /// PRAGMAs with an argument that leave nothing in the connection: they read, or write the file.
+/// (What `journal_mode` did is looked at when it is done.)
 const STATELESS_NAMES: &[&str] = &[
     "journal_mode",
     "user_version",
@@ -99,7 +113,10 @@ fn open_file(label: &str, path: &Path) -> Result<Pool, Problems> {
     ensure_parent(path)?;
     let pool = Pool::new(path, |connection| {
         connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
-        connection.progress_handler(INLINE_STEPS, Some(|| INLINE.get()))?;
+        connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)?;
+        // VACUUM attaches one.
+        connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 1)?;
+        connection.progress_handler(INLINE_STEPS, Some(must_stop))?;
         connection.authorizer(Some(authorize))
     });
     pool.get()
@@ -125,44 +142,60 @@ struct Effects {
 thread_local! {
     /// Whether the statement on this thread must end at the first progress report.
     static INLINE: Cell<bool> = const { Cell::new(false) };
+    /// Set once nobody waits any more for the statement on this thread.
+    static ABANDONED: RefCell<Option<Arc<AtomicBool>>> = const { RefCell::new(None) };
     /// Filled by the authorizer, which SQLite calls on the thread that prepares.
     static EFFECTS: Cell<Effects> = const { Cell::new(Effects { sets_pragma: false, stains: false }) };
 }
 
 /// Keeps a guest inside its database file, and notes what a statement does to its connection.
 fn authorize(context: AuthContext<'_>) -> Authorization {
-    let note = |sets_pragma, stains| {
-        let seen = EFFECTS.get();
-        EFFECTS.set(Effects {
-            sets_pragma: seen.sets_pragma || sets_pragma,
-            stains: seen.stains || stains,
-        });
-    };
     match context.action {
         // The empty name and `:memory:` are no files (VACUUM attaches the former).
         AuthAction::Attach { filename } if !matches!(filename, "" | ":memory:") => {
             return Authorization::Deny;
         }
+        // What has no name here may be anything: an ATTACH whose file is an expression, for one.
+        AuthAction::Unknown { .. } => return Authorization::Deny,
         AuthAction::Attach { .. } | AuthAction::Detach { .. } => note(false, true),
-        AuthAction::Pragma {
-            pragma_name: "temp_store_directory" | "data_store_directory",
-            ..
-        } => return Authorization::Deny,
         AuthAction::Pragma {
             pragma_name,
             pragma_value: Some(_),
         } => {
-            let known =
-                RESET_NAMES.contains(&pragma_name) || STATELESS_NAMES.contains(&pragma_name);
-            note(true, !known);
+            let name = pragma_name.to_ascii_lowercase();
+            let name = name.as_str();
+            if PROCESS_WIDE_NAMES.contains(&name) {
+                return Authorization::Deny;
+            }
+            note(
+                true,
+                !RESET_NAMES.contains(&name) && !STATELESS_NAMES.contains(&name),
+            );
         }
         AuthAction::CreateTempTable { .. }
         | AuthAction::CreateTempView { .. }
         | AuthAction::CreateTempTrigger { .. }
-        | AuthAction::CreateTempIndex { .. } => note(false, true),
+        | AuthAction::CreateTempIndex { .. }
+        | AuthAction::Insert {
+            table_name: "sqlite_temp_master" | "sqlite_temp_schema",
+        } => note(false, true),
         _ => {}
     }
     Authorization::Allow
+}
+
+fn note(sets_pragma: bool, stains: bool) {
+    let seen = EFFECTS.get();
+    EFFECTS.set(Effects {
+        sets_pragma: seen.sets_pragma || sets_pragma,
+        stains: seen.stains || stains,
+    });
+}
+
+/// SQLite asks now and then whether to give up the statement on this thread.
+fn must_stop() -> bool {
+    INLINE.get()
+        || ABANDONED.with_borrow(|flag| flag.as_ref().is_some_and(|f| f.load(Ordering::Relaxed)))
 }
 
 /// Phase three: what a guest's handle refers to.
@@ -172,9 +205,6 @@ pub struct GuestConnection(Arc<Session>);
 struct Session {
     database: Pool,
     work: Mutex<Work>,
-    /// Number of the statement that runs now, 0 for none.
-    running: AtomicU64,
-    interrupt: Mutex<Option<InterruptHandle>>,
 }
 
 /// The part of a session that one statement at a time uses.
@@ -188,12 +218,19 @@ struct Work {
     last_insert_rowid: i64,
 }
 
-impl Drop for GuestConnection {
+impl Drop for Work {
+    /// Gives the connection back, or closes it where it is not as it was.
     fn drop(&mut self) {
-        let session = self.0.clone();
+        let Some(connection) = self.connection.take() else {
+            return;
+        };
+        if !self.stained && connection.is_autocommit() {
+            return;
+        }
         // Closing a connection may write the WAL back: not on an async thread.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn_blocking(move || session.close());
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(|| connection.discard())),
+            Err(_) => connection.discard(),
         }
     }
 }
@@ -203,18 +240,6 @@ impl Session {
         Self {
             database,
             work: Mutex::default(),
-            running: AtomicU64::new(0),
-            interrupt: Mutex::default(),
-        }
-    }
-
-    /// Gives the connection back, or closes it where it is not as it was.
-    fn close(&self) {
-        let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(connection) = work.connection.take()
-            && (work.stained || !connection.is_autocommit())
-        {
-            connection.discard();
         }
     }
 
@@ -228,40 +253,37 @@ impl Session {
         if let Some(result) = self.read_inline(&statement, &parameters) {
             return Ok(result);
         }
-        let ticket = Ticket::new(self.clone());
-        let (id, abandoned) = (ticket.id, ticket.abandoned.clone());
-        let result = tokio::task::spawn_blocking(move || {
+        let waiting = Waiting::default();
+        let abandoned = waiting.0.clone();
+        tokio::task::spawn_blocking(move || {
             let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
-            if abandoned.load(Ordering::SeqCst) {
-                return Err(Error::Io("abandoned".into()));
-            }
-            self.running.store(id, Ordering::SeqCst);
+            ABANDONED.set(Some(abandoned));
             let result = self.run(&mut work, &statement, &parameters);
-            self.running.store(0, Ordering::SeqCst);
+            ABANDONED.set(None);
             result
         })
         .await
-        .unwrap_or_else(|e| Err(Error::Io(e.to_string())));
-        ticket.done();
-        result
+        .unwrap_or_else(|e| Err(Error::Io(e.to_string())))
     }
 
     /// The result of a read that is quick and waits for nobody; nothing for any other statement,
     /// whose attempt leaves no trace.
     fn read_inline(&self, sql: &str, parameters: &[Value]) -> Option<QueryResult> {
-        let work = self.work.try_lock().ok()?;
+        let mut work = self.work.try_lock().ok()?;
         let connection = work.connection.as_deref().filter(|_| work.wal)?;
         EFFECTS.set(Effects::default());
         INLINE.set(true);
         let result = quick_read(connection, sql, parameters);
         INLINE.set(false);
+        // A statement that stays prepared is not looked at again when it runs.
+        work.stained |= EFFECTS.get().stains;
         result
     }
 
     fn run(&self, work: &mut Work, sql: &str, parameters: &[Value]) -> Result<QueryResult, Error> {
         if work.connection.is_none() {
             let connection = self.connect().map_err(to_guest)?;
-            work.wal = is_wal(&connection);
+            work.wal = journal_mode(&connection) == "wal";
             work.connection = Some(connection);
         }
         let connection = work.connection.as_deref().expect("connected above");
@@ -271,7 +293,10 @@ impl Session {
         let (changes, rowid) = (connection.changes(), connection.last_insert_rowid());
         work.stained |= effects.stains;
         if effects.sets_pragma {
-            work.wal = is_wal(connection);
+            let mode = journal_mode(connection);
+            work.wal = mode == "wal";
+            // The other modes are the connection's, not the file's.
+            work.stained |= mode != "wal" && mode != "delete";
         }
         let (result, readonly) = ran?;
         if !readonly {
@@ -286,10 +311,6 @@ impl Session {
         let connection = self.database.get()?;
         connection.execute_batch(RESET)?;
         forget_last_insert(&connection);
-        *self
-            .interrupt
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(connection.get_interrupt_handle());
         Ok(connection)
     }
 
@@ -306,9 +327,10 @@ impl Session {
     }
 }
 
-fn is_wal(connection: &Connection) -> bool {
-    let mode = connection.query_row("PRAGMA journal_mode", [], |row| row.get::<_, String>(0));
-    mode.is_ok_and(|mode| mode == "wal")
+fn journal_mode(connection: &Connection) -> String {
+    connection
+        .query_row("PRAGMA journal_mode", [], |row| row.get(0))
+        .unwrap_or_default()
 }
 
 /// Makes `last_insert_rowid` of a pooled connection 0 again.
@@ -319,45 +341,13 @@ fn forget_last_insert(connection: &Connection) {
     unsafe { rusqlite::ffi::sqlite3_set_last_insert_rowid(connection.handle(), 0) }
 }
 
-/// A statement somebody waits for.
-struct Ticket {
-    id: u64,
-    session: Arc<Session>,
-    abandoned: Arc<AtomicBool>,
-    finished: bool,
-}
+/// Somebody who waits for a statement; once dropped, nobody does.
+#[derive(Default)]
+struct Waiting(Arc<AtomicBool>);
 
-impl Ticket {
-    fn new(session: Arc<Session>) -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        Self {
-            id: NEXT.fetch_add(1, Ordering::Relaxed),
-            session,
-            abandoned: Arc::default(),
-            finished: false,
-        }
-    }
-
-    fn done(mut self) {
-        self.finished = true;
-    }
-}
-
-impl Drop for Ticket {
+impl Drop for Waiting {
     fn drop(&mut self) {
-        if self.finished {
-            return;
-        }
-        self.abandoned.store(true, Ordering::SeqCst);
-        if self.session.running.load(Ordering::SeqCst) == self.id
-            && let Some(handle) = &*self
-                .session
-                .interrupt
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-        {
-            handle.interrupt();
-        }
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -368,7 +358,8 @@ fn quick_read(connection: &Connection, sql: &str, parameters: &[Value]) -> Optio
         statement.discard();
         return None;
     }
-    if !statement.readonly() {
+    // COMMIT and its like read only, in SQLite's eyes, but have no columns.
+    if !statement.readonly() || statement.column_count() == 0 {
         return None;
     }
     read_statement(&mut statement, parameters).ok()
@@ -411,11 +402,11 @@ fn read_rows(mut rows: rusqlite::Rows<'_>, width: usize) -> Result<Vec<RowResult
             let value = to_value(row.get_ref(column).map_err(to_guest)?);
             bytes += size_of::<Value>() + payload(&value);
             values.push(value);
-        }
-        if bytes > MAX_RESULT_BYTES {
-            return Err(Error::Io(format!(
-                "the result has more than {MAX_RESULT_BYTES} bytes; read it in parts with LIMIT"
-            )));
+            if bytes > MAX_RESULT_BYTES {
+                return Err(Error::Io(format!(
+                    "the result has more than {MAX_RESULT_BYTES} bytes; read it in parts with LIMIT"
+                )));
+            }
         }
         read.push(RowResult { values });
     }

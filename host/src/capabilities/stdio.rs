@@ -3,6 +3,7 @@
 //! Lines go through a bounded queue to one writer thread, so that a slow terminal or disk never
 //! holds up a request; lines that do not fit are dropped and counted in the log.
 
+use crate::cli::Format;
 use crate::problems::Problems;
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -10,10 +11,10 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 
@@ -29,6 +30,15 @@ pub enum Channel {
     Out,
     /// Standard error.
     Err,
+}
+
+impl Channel {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Out => "stdout",
+            Self::Err => "stderr",
+        }
+    }
 }
 
 struct Line {
@@ -51,11 +61,11 @@ pub struct Logs {
 }
 
 impl Logs {
-    /// Starts the writer for logs in `dir`; also to the terminal unless `quiet`.
+    /// Starts the writer for logs in `dir`; also to the terminal, where a format for it is given.
     ///
     /// # Errors
     /// When the folder cannot be made or the thread cannot be started.
-    pub fn start(dir: &Path, quiet: bool) -> Result<Self, Problems> {
+    pub fn start(dir: &Path, terminal: Option<Format>) -> Result<Self, Problems> {
         std::fs::create_dir_all(dir).map_err(|e| {
             Problems::one(format!(
                 "cannot create the log folder {}: {e}",
@@ -66,7 +76,7 @@ impl Logs {
         let dropped = Arc::new(AtomicU64::new(0));
         let sink = Sink {
             dir: dir.to_owned(),
-            quiet,
+            terminal,
             files: HashMap::new(),
             dropped: dropped.clone(),
         };
@@ -79,10 +89,18 @@ impl Logs {
 
     /// Waits until what was written before is in the files, for a second at most.
     pub fn flush(&self) {
+        let deadline = Instant::now() + Duration::from_secs(1);
         let (done, written) = sync_channel(1);
-        if self.messages.send(Message::Flush(done)).is_ok() {
-            let _ = written.recv_timeout(Duration::from_secs(1));
+        let mut flush = Message::Flush(done);
+        // The queue is full as long as nobody reads the terminal.
+        while let Err(TrySendError::Full(again)) = self.messages.try_send(flush) {
+            if Instant::now() > deadline {
+                return;
+            }
+            flush = again;
+            std::thread::sleep(Duration::from_millis(10));
         }
+        let _ = written.recv_timeout(deadline.saturating_duration_since(Instant::now()));
     }
 
     /// The stream an instance of `component` gets.
@@ -105,7 +123,7 @@ impl Logs {
 /// The writer thread's half.
 struct Sink {
     dir: PathBuf,
-    quiet: bool,
+    terminal: Option<Format>,
     files: HashMap<(Arc<str>, Channel), Option<File>>,
     dropped: Arc<AtomicU64>,
 }
@@ -139,14 +157,19 @@ impl Sink {
             // A full disk must not end the host; the terminal still has the line.
             let _ = file.write_all(&text);
         }
-        if !self.quiet {
-            let mut shown = format!("[{}] ", line.component).into_bytes();
-            shown.extend_from_slice(&text);
-            let _ = match line.channel {
-                Channel::Out => io::stdout().lock().write_all(&shown),
-                Channel::Err => io::stderr().lock().write_all(&shown),
-            };
-        }
+        let shown = match self.terminal {
+            None => return,
+            Some(Format::Plain) => {
+                let mut shown = format!("[{}] ", line.component).into_bytes();
+                shown.extend_from_slice(&text);
+                shown
+            }
+            Some(Format::Json) => json_line(line),
+        };
+        let _ = match line.channel {
+            Channel::Out => io::stdout().lock().write_all(&shown),
+            Channel::Err => io::stderr().lock().write_all(&shown),
+        };
     }
 
     fn file(&mut self, line: &Line) -> Option<&mut File> {
@@ -154,15 +177,22 @@ impl Sink {
         self.files
             .entry((line.component.clone(), line.channel))
             .or_insert_with(|| {
-                let suffix = match line.channel {
-                    Channel::Out => "stdout",
-                    Channel::Err => "stderr",
-                };
+                let suffix = line.channel.name();
                 let path = dir.join(format!("{}_{suffix}.txt", line.component));
                 OpenOptions::new().create(true).append(true).open(path).ok()
             })
             .as_mut()
     }
+}
+
+fn json_line(line: &Line) -> Vec<u8> {
+    let document = serde_json::json!({
+        "level": "INFO",
+        "component": &*line.component,
+        "stream": line.channel.name(),
+        "message": String::from_utf8_lossy(&line.text),
+    });
+    format!("{document}\n").into_bytes()
 }
 
 /// One instance's standard output or error.
@@ -180,9 +210,11 @@ impl Partial {
     fn push(&self, bytes: &[u8]) {
         let mut line = self.line.lock().unwrap_or_else(|e| e.into_inner());
         for part in bytes.split_inclusive(|b| *b == b'\n') {
-            line.extend_from_slice(part.strip_suffix(b"\n").unwrap_or(part));
-            if part.ends_with(b"\n") || line.len() >= MAX_LINE {
-                self.send(std::mem::take(&mut line));
+            for piece in part.chunks(MAX_LINE) {
+                line.extend_from_slice(piece.strip_suffix(b"\n").unwrap_or(piece));
+                if piece.ends_with(b"\n") || line.len() >= MAX_LINE {
+                    self.send(std::mem::take(&mut line));
+                }
             }
         }
     }
@@ -244,7 +276,7 @@ mod tests {
     #[test]
     fn lines_arrive_whole_and_in_order() {
         let dir = tempfile::tempdir().unwrap();
-        let logs = Logs::start(dir.path(), true).unwrap();
+        let logs = Logs::start(dir.path(), None).unwrap();
         let output = logs.stream(&"cart".into(), Channel::Out);
         output.0.push(b"one\ntw");
         output.0.push(b"o\nthree");

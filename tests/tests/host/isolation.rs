@@ -81,6 +81,50 @@ fn heads_and_bodies_have_limits() {
 }
 
 #[test]
+fn a_body_that_turns_out_too_large_is_413() {
+    souk_only!();
+    let host = Launch::fixtures().start();
+    // Sent in chunks, so that nobody knows the length before.
+    let mut stream = TcpStream::connect(host.address()).unwrap();
+    stream
+        .write_all(b"POST /streams/count HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n")
+        .unwrap();
+    let chunk = [b"100000\r\n".as_slice(), &vec![b'x'; 1 << 20], b"\r\n"].concat();
+    for _ in 0..16 {
+        stream.write_all(&chunk).unwrap();
+    }
+    stream.write_all(b"1\r\nx\r\n").unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 413");
+}
+
+#[test]
+fn one_request_out_of_time_does_not_end_its_neighbours() {
+    souk_only!();
+    let host = Launch::fixtures().args("--request-timeout 1s").start();
+    let events = host.request("/streams/events?n=18");
+    let events = std::thread::spawn(move || Reply::to(events).text);
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(host.get("/streams/slow?ms=5000").status, 504);
+    let events = events.join().unwrap();
+    assert!(events.ends_with("data: 17\n\n"), "{events}");
+}
+
+#[test]
+fn a_path_beyond_ascii_reaches_the_component() {
+    souk_only!();
+    let host = Launch::fixtures().start();
+    let mut stream = TcpStream::connect(host.address()).unwrap();
+    stream
+        .write_all("GET /hello/é/x HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".as_bytes())
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains("spin-path-info: /é/x"), "{answer}");
+}
+
+#[test]
 fn a_request_without_host_is_400() {
     let host = Launch::fixtures().start();
     let mut stream = TcpStream::connect(host.address()).unwrap();
@@ -97,6 +141,8 @@ fn clients_that_never_finish_their_head_hold_up_nobody() {
     let host = Launch::fixtures().start();
     let mut slow: Vec<TcpStream> = Vec::new();
     for _ in 0..300 {
+        // One says nothing, one breaks off in its head.
+        slow.push(TcpStream::connect(host.address()).unwrap());
         let mut stream = TcpStream::connect(host.address()).unwrap();
         stream
             .write_all(b"GET /hello/x HTTP/1.1\r\nhost: x\r\nx-slow: ")
@@ -126,7 +172,9 @@ fn too_many_requests_at_once_are_answered_early() {
     assert_eq!(reply.problem(), "overloaded");
     assert_eq!(reply.header("retry-after"), "1");
     assert!(took < Duration::from_secs(1), "{took:?}");
+    // A client that leaves does not free its place: its request is still being worked on.
     drop(waiting);
+    assert_eq!(host.get("/hello/x").status, 503);
     while host.get("/hello/x").status != 200 {
         assert!(Instant::now() < deadline, "never recovered");
         std::thread::sleep(Duration::from_millis(50));
@@ -141,7 +189,7 @@ impl Waiting {
         let streams = (0..count).map(|_| {
             let mut stream = TcpStream::connect(host.address()).unwrap();
             stream
-                .write_all(b"GET /streams/slow?ms=20000 HTTP/1.1\r\nhost: x\r\n\r\n")
+                .write_all(b"GET /streams/slow?ms=4000 HTTP/1.1\r\nhost: x\r\n\r\n")
                 .unwrap();
             stream
         });

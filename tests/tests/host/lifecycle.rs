@@ -112,8 +112,9 @@ fn quiet_keeps_guests_out_of_the_terminal() {
 #[test]
 fn json_lines_are_json_lines() {
     souk_only!();
-    let host = Launch::fixtures().args("--format json --quiet").start();
+    let host = Launch::fixtures().args("--format json").start();
     host.get("/misbehave/trap");
+    host.get("/settings/say?text=something");
     host.signal(SIGTERM);
     let exit = host.wait(Duration::from_secs(9));
     let lines: Vec<serde_json::Value> = exit
@@ -126,6 +127,11 @@ fn json_lines_are_json_lines() {
         .iter()
         .find(|line| line["message"] == "instance ended");
     assert_eq!(crash.unwrap()["component"], "misbehave");
+    let said = lines
+        .iter()
+        .find(|line| line["message"] == "said something");
+    assert_eq!(said.unwrap()["component"], "settings");
+    assert_eq!(said.unwrap()["stream"], "stdout");
 }
 
 #[test]

@@ -210,10 +210,26 @@ fn several_problems_come_together() {
     souk_only!();
     let app = App::new(
         "sqlite_databases = [\"shop\"]\nkey_value_stores = [\"cart\"]\nallowed_outbound_hosts = [\"example.com\"]\nfiles = [{ source = \"gone\", destination = \"/\" }]",
-        "[[trigger.http]]\nroute = \"/b\"\ncomponent = \"b\"\n[component.b]\nsource = \"b.wasm\"\n[variables]\nkey = { default = \"\" }",
+        "[[trigger.http]]\nroute = \"/b\"\ncomponent = \"b\"\n[component.b]\nsource = \"b.wasm\"\n[variables]\nkey = { required = true }",
     );
-    let lines = errors(app.launch());
-    assert_eq!(lines.len(), 5, "{lines:#?}");
+    app.write(
+        "rc.toml",
+        b"[sqlite_database.x]\ntype = \"libsql\"\nurl = \"u\"\n",
+    );
+    let lines = errors(app.launch().runtime_config(&app.file("rc.toml")));
+    // The backend, the variable and the missing .wasm; what stands on the first two is not guessed at.
+    assert_eq!(lines.len(), 3, "{lines:#?}");
+    let granted = app.launch().args("--variable key=x");
+    // The missing .wasm, the two labels, the host and the folder.
+    assert_eq!(errors(granted).len(), 5);
+}
+
+#[test]
+fn errors_are_json_lines_where_those_are_asked_for() {
+    souk_only!();
+    let exit = Launch::of("nowhere/spin.toml").args("--format json").fail();
+    let line: serde_json::Value = serde_json::from_str(exit.output.trim()).unwrap();
+    assert_eq!(line["level"], "ERROR");
 }
 
 #[test]
