@@ -15,8 +15,10 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use lexopt::ValueExt;
-use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use crate::build::{self, HOST_PROFILE};
 use crate::process::Heartbeat;
@@ -187,9 +189,8 @@ impl Host {
     /// Starts it in a process group of its own: so the terminal sends Ctrl-C to us only, and the host gets each signal
     /// once, from us (a second one would end it at once, in the middle of what it finishes).
     fn start(mut command: Command) -> anyhow::Result<Self> {
-        let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
-        // Blocked before there is a second thread, so that all threads inherit it and `wait` gets every signal.
-        signals.thread_block()?;
+        // Handlers, unlike a signal mask, do not pass to the child.
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
         let child = command
             .process_group(0)
             .stdin(Stdio::null())
@@ -200,17 +201,15 @@ impl Host {
         thread::spawn({
             let stopping = stopping.clone();
             move || {
-                while let Ok(signal) = signals.wait() {
+                for signal in signals.forever() {
                     stopping.store(true, Ordering::Relaxed);
-                    // A closed terminal closes the shop as well. The host may be gone already, that is fine too.
-                    let _ = kill(
-                        host,
-                        if signal == Signal::SIGHUP {
-                            Signal::SIGTERM
-                        } else {
-                            signal
-                        },
-                    );
+                    // A closed terminal closes the shop as well.
+                    let passed_on = match signal {
+                        SIGINT => Signal::SIGINT,
+                        _ => Signal::SIGTERM,
+                    };
+                    // The host may be gone already, that is fine too.
+                    let _ = kill(host, passed_on);
                 }
             }
         });
@@ -251,6 +250,17 @@ fn exit_code(status: ExitStatus) -> ExitCode {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_signal_reaches_the_host_and_its_exit_code_comes_back() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap 'exit 7' TERM; while :; do sleep 0.05; done"]);
+        let host = Host::start(command).unwrap();
+        // The shell needs a moment to set its trap.
+        thread::sleep(Duration::from_millis(300));
+        kill(Pid::this(), Signal::SIGTERM).unwrap();
+        assert_eq!(host.wait().unwrap(), ExitCode::from(7));
+    }
 
     #[test]
     fn flags_after_the_dashes_take_the_place_of_ours() {
