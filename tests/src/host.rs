@@ -1,7 +1,7 @@
 //! Starts and stops a host process.
 
 use crate::http::{Reply, client};
-use crate::{on_spin, repo};
+use crate::{on_spin, repo, unique};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use reqwest::blocking::{Client, RequestBuilder};
@@ -84,8 +84,8 @@ impl Launch {
             command.arg("--state-dir").arg(dir.join("state"));
         }
         if let Some(file) = &self.runtime_config {
-            // Paths of key-value stores in it count from the folder it is in.
-            let copy = dir.join("runtime-config.toml");
+            // Paths of key-value stores in it count from the folder it is in, which hosts may share.
+            let copy = dir.join(format!("{}.toml", unique("runtime-config")));
             std::fs::copy(file, &copy).expect("the runtime config file");
             command.arg("--runtime-config-file").arg(copy);
         }

@@ -64,8 +64,7 @@ fn stocked_shop() -> Shop {
     shop
 }
 
-/// Gives the number of pictures on a page of `origin`, and how many of them have pixels, by a page
-/// of its own that frames nothing and asks the server for each.
+/// Where the pictures of a page come from.
 fn pictures(html: &str) -> Vec<&str> {
     html.split("<img")
         .skip(1)

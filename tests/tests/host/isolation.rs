@@ -159,7 +159,7 @@ fn too_many_requests_at_once_are_answered_early() {
     souk_only!();
     let host = Launch::fixtures().start();
     let waiting = Waiting::start(&host, 520);
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(40);
     let refused = loop {
         let begun = Instant::now();
         let reply = host.get("/hello/x");
@@ -189,7 +189,7 @@ impl Waiting {
         let streams = (0..count).map(|_| {
             let mut stream = TcpStream::connect(host.address()).unwrap();
             stream
-                .write_all(b"GET /streams/slow?ms=4000 HTTP/1.1\r\nhost: x\r\n\r\n")
+                .write_all(b"GET /streams/slow?ms=10000 HTTP/1.1\r\nhost: x\r\n\r\n")
                 .unwrap();
             stream
         });

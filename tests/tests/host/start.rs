@@ -175,7 +175,7 @@ fn runtime_config_of_an_unsupported_type() {
     let lines = errors(app.launch().runtime_config(&app.file("rc.toml")));
     assert_says(
         &lines[0],
-        &["runtime-config.toml", "key_value_store.x", "azure_cosmos"],
+        &["runtime-config", "key_value_store.x", "azure_cosmos"],
     );
 }
 

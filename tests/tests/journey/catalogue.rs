@@ -244,7 +244,7 @@ fn bad_parameters_and_fields_are_all_named() {
     for field in ["sku", "name", "price.amount", "price.currency"] {
         assert!(named.contains(field), "{field} is not in {named:?}");
     }
-    for cursor in ["x", "AAAA", ""] {
+    for cursor in ["x", "AAAA"] {
         let reply = shop.get(&format!("/api/products?cursor={cursor}"));
         assert_eq!(reply.status, 400, "{cursor}: {}", reply.text);
     }
