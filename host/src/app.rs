@@ -62,10 +62,11 @@ impl App {
         // With a variable missing, every template that uses it would be a problem too.
         let values = problems.collect_in(&file, values);
 
-        let engine = engine::new()
-            .map_err(|e| Problems::one(format!("cannot start the Wasm engine: {e:#}")))?;
-        let linker = engine::linker(&engine)
-            .map_err(|e| Problems::one(format!("cannot start the Wasm engine: {e:#}")))?;
+        let no_engine = |error: wasmtime::Error| {
+            Problems::one(format!("cannot start the Wasm engine: {error:#}"))
+        };
+        let engine = engine::new().map_err(no_engine)?;
+        let linker = engine::linker(&engine).map_err(no_engine)?;
         let state_dir = config.as_ref().map_or(dir, |config| &config.state_dir);
         let cache = CodeCache::new(up.disable_cache, state_dir);
         let mut loaded = Vec::new();
@@ -89,9 +90,10 @@ impl App {
             }
         }
         // Databases are opened only for an application that is sound.
-        let (Some(router), Some(config)) = problems.into_result((router, config))? else {
-            unreachable!("each without a problem is there");
+        let (Some(router), Some(config)) = (router, config) else {
+            return Err(problems);
         };
+        problems.into_result(())?;
 
         let mut problems = Problems::default();
         let terminal = (!up.quiet).then_some(up.format);

@@ -21,17 +21,15 @@ pub fn full(bytes: Bytes) -> WasiBody {
 pub struct IdleTimeout<B> {
     body: B,
     limit: Duration,
-    error: fn() -> Error,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl<B> IdleTimeout<B> {
-    /// `error` is what the reader gets after `limit` without data.
-    pub fn new(body: B, limit: Duration, error: fn() -> Error) -> Self {
+    /// The reader gets a read timeout after `limit` without data.
+    pub fn new(body: B, limit: Duration) -> Self {
         Self {
             body,
             limit,
-            error,
             sleep: None,
         }
     }
@@ -54,7 +52,7 @@ impl<B: Body<Data = Bytes, Error = Error> + Unpin> Body for IdleTimeout<B> {
             .sleep
             .get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
         ready!(sleep.as_mut().poll(cx));
-        Poll::Ready(Some(Err((self.error)())))
+        Poll::Ready(Some(Err(Error::ConnectionReadTimeout)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -122,40 +120,13 @@ impl Body for Resumed {
     }
 }
 
-/// A body that holds a place in the server until it is sent or dropped.
-pub struct Held {
-    body: WasiBody,
-    _place: Place,
-}
-
-impl Held {
-    /// Ties `place` to `body`.
-    pub fn new(body: WasiBody, place: Place) -> Self {
-        Self {
-            body,
-            _place: place,
-        }
-    }
-}
-
-impl Body for Held {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
+/// Ties a place in the server to a body, until that is sent or dropped.
+pub fn hold(body: WasiBody, place: Place) -> WasiBody {
+    body.map_err(move |error| {
+        let _held = &place;
+        error
+    })
+    .boxed_unsync()
 }
 
 #[cfg(test)]

@@ -1,12 +1,17 @@
 //! Connections to one SQLite file, opened when needed and kept for the next user.
 
 use rusqlite::Connection;
+use rusqlite::limits::Limit;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Idle connections kept; more than the blocking work that runs at once is never idle for long.
 const MAX_IDLE: usize = 16;
+
+/// Bytes of a value, a row or a statement. SQLite's memory is not the guest's, so that the guest's
+/// limit does not hold it.
+const MAX_VALUE_BYTES: i32 = 16 << 20;
 
 /// How a new connection is prepared.
 type Setup = Box<dyn Fn(&Connection) -> rusqlite::Result<()> + Send + Sync>;
@@ -58,6 +63,7 @@ impl Pool {
             return Ok(pooled);
         }
         let connection = Connection::open(&self.0.path)?;
+        connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)?;
         (self.0.setup)(&connection)?;
         Ok(Pooled {
             connection: Some(connection),

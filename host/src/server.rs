@@ -1,6 +1,6 @@
 //! The listening side: connections, limits, and the way down.
 
-use crate::body::{Held, IdleTimeout, full, settle};
+use crate::body::{IdleTimeout, full, hold, settle};
 use crate::dispatch::Dispatcher;
 use crate::problem_response::Problem;
 use crate::router::Router;
@@ -147,7 +147,7 @@ impl Server {
             true => Problem::BodyTooLarge.response(),
             false => response,
         };
-        response.map(|body| Held::new(body, place).boxed_unsync())
+        response.map(|body| hold(body, place))
     }
 }
 
@@ -221,7 +221,7 @@ fn accept_request(
                 }
             }
         });
-        IdleTimeout::new(body, BODY_TIMEOUT, || Error::ConnectionReadTimeout).boxed_unsync()
+        IdleTimeout::new(body, BODY_TIMEOUT).boxed_unsync()
     };
     Ok(Request::from_parts(head, body))
 }

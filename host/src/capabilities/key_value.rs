@@ -5,12 +5,11 @@
 //! read of one key runs where it is: it never waits for a writer (the file is in WAL mode), and the
 //! way to another thread and back would cost more than it does.
 
-use super::{Labels, ensure_parent, grant_labels};
+use super::{Labels, ensure_parent, grant_labels, open_used};
 use crate::bindings::key_value::{self, Error};
 use crate::instance::InstanceState;
 use crate::pool::Pool;
 use crate::problems::Problems;
-use rusqlite::limits::Limit;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,8 +20,6 @@ use wasmtime::component::{Accessor, FutureReader, HasSelf, Resource, StreamReade
 const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS spin_key_value (
     store TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (store, key))";
 
-/// Bytes of a value.
-const MAX_VALUE_BYTES: i32 = 16 << 20;
 /// Open handles an instance may hold at once.
 const MAX_OPEN_STORES: usize = 256;
 
@@ -52,25 +49,13 @@ impl Stores {
     /// # Errors
     /// Files that cannot be opened.
     pub fn open(used: &[&Labels], config: &BTreeMap<String, PathBuf>) -> Result<Self, Problems> {
-        let mut problems = Problems::default();
-        let mut stores = BTreeMap::new();
-        for (label, path) in config {
-            if !used.iter().any(|labels| labels.contains(label)) {
-                continue;
-            }
-            if let Some(pool) = problems.collect(open_file(label, path)) {
-                let label = label.clone();
-                stores.insert(label.clone(), Arc::new(Store { label, pool }));
-            }
-        }
-        problems.into_result(Self(stores))
+        open_used(used, config, open_file).map(Self)
     }
 }
 
-fn open_file(label: &str, path: &Path) -> Result<Pool, Problems> {
+fn open_file(label: &str, path: &Path) -> Result<Arc<Store>, Problems> {
     ensure_parent(path)?;
     let pool = Pool::new(path, |connection| {
-        connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)?;
         connection.busy_timeout(Duration::from_secs(5))?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")
@@ -83,7 +68,8 @@ fn open_file(label: &str, path: &Path) -> Result<Pool, Problems> {
                 path.display()
             ))
         })?;
-    Ok(pool)
+    let label = label.to_owned();
+    Ok(Arc::new(Store { label, pool }))
 }
 
 impl Store {

@@ -38,6 +38,25 @@ fn grant_labels(
     problems.into_result(Arc::new(granted.iter().cloned().collect()))
 }
 
+/// Phase two for labelled stores: opens those that some component may use.
+fn open_used<T>(
+    used: &[&Labels],
+    config: &BTreeMap<String, PathBuf>,
+    open: impl Fn(&str, &Path) -> Result<T, Problems>,
+) -> Result<BTreeMap<String, T>, Problems> {
+    let mut problems = Problems::default();
+    let mut opened = BTreeMap::new();
+    for (label, path) in config {
+        if !used.iter().any(|labels| labels.contains(label)) {
+            continue;
+        }
+        if let Some(store) = problems.collect(open(label, path)) {
+            opened.insert(label.clone(), store);
+        }
+    }
+    problems.into_result(opened)
+}
+
 /// Makes the folder a database file goes into.
 fn ensure_parent(path: &Path) -> Result<(), Problems> {
     let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) else {

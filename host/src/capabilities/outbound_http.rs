@@ -302,12 +302,8 @@ impl Outbound {
                 false => Error::HttpProtocolError,
             }
         })?;
-        Ok(response.map(|body| {
-            IdleTimeout::new(body.map_err(Error::from), between_bytes, || {
-                Error::ConnectionReadTimeout
-            })
-            .boxed_unsync()
-        }))
+        Ok(response
+            .map(|body| IdleTimeout::new(body.map_err(Error::from), between_bytes).boxed_unsync()))
     }
 }
 

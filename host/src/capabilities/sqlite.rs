@@ -6,7 +6,7 @@
 //! back costs more than it does. What a guest may change about a connection (PRAGMAs) is put back
 //! before the next guest gets it; a connection left in any other state is closed instead of pooled.
 
-use super::{Labels, ensure_parent, grant_labels};
+use super::{Labels, ensure_parent, grant_labels, open_used};
 use crate::bindings::sqlite::{self, Error, QueryResult, RowResult, Value};
 use crate::instance::InstanceState;
 use crate::pool::{Pool, Pooled};
@@ -33,9 +33,6 @@ const STATEMENT_CACHE: usize = 128;
 /// single step is a long one (a function over a large value). Also how often a statement that runs
 /// elsewhere looks whether anybody still waits for it.
 const INLINE_STEPS: i32 = 2000;
-/// Bytes of a value, a row or a statement. SQLite's memory is not the guest's, so that the guest's
-/// limit does not hold it.
-const MAX_VALUE_BYTES: i32 = 16 << 20;
 
 /// PRAGMAs a guest may set that are put back for the next guest, with the values they go back to.
 const RESET: &str = "PRAGMA foreign_keys = 1; PRAGMA synchronous = 2; PRAGMA busy_timeout = 5000;
@@ -95,17 +92,7 @@ impl Databases {
     /// # Errors
     /// Files that cannot be opened or are no databases.
     pub fn open(used: &[&Labels], config: &BTreeMap<String, PathBuf>) -> Result<Self, Problems> {
-        let mut problems = Problems::default();
-        let mut databases = BTreeMap::new();
-        for (label, path) in config {
-            if !used.iter().any(|labels| labels.contains(label)) {
-                continue;
-            }
-            if let Some(pool) = problems.collect(open_file(label, path)) {
-                databases.insert(label.clone(), pool);
-            }
-        }
-        problems.into_result(Self(databases))
+        open_used(used, config, open_file).map(Self)
     }
 }
 
@@ -113,7 +100,6 @@ fn open_file(label: &str, path: &Path) -> Result<Pool, Problems> {
     ensure_parent(path)?;
     let pool = Pool::new(path, |connection| {
         connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
-        connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)?;
         // VACUUM attaches one.
         connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 1)?;
         connection.progress_handler(INLINE_STEPS, Some(must_stop))?;
