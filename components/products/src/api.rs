@@ -3,7 +3,7 @@
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName};
-use souk_chassis::fields::{Fields, FromFields};
+use souk_chassis::fields::{Fields, FromFields, Rule};
 use souk_chassis::{Admin, FieldError, Json, Page, Path, Problem, Query, page};
 use uuid::Uuid;
 
@@ -113,9 +113,9 @@ impl FromFields for HistoryPart {
     fn from_fields(fields: &mut Fields) -> Self {
         Self {
             limit: fields
-                .optional("limit", page::limit)
+                .optional("limit", page::limit())
                 .unwrap_or(page::DEFAULT_LIMIT),
-            before: fields.optional("cursor", page::cursor),
+            before: fields.optional("cursor", page::cursor()),
         }
     }
 }
@@ -131,8 +131,9 @@ pub async fn put_category(
     Path(slug): Path<String>,
     Json(body): Json<CategoryBody>,
 ) -> Result<Response, Problem> {
-    let slug =
-        domain::slug(slug).map_err(|detail| Problem::validation(vec![bad("slug", detail)]))?;
+    let slug = domain::slug()
+        .check(slug)
+        .map_err(|detail| Problem::validation(vec![bad("slug", detail)]))?;
     let (category, new) = store::put_category(&slug, &body).await?;
     let status = if new {
         StatusCode::CREATED

@@ -2,25 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use souk_chassis::fields::{self, Fields, FromFields};
-use souk_chassis::page;
+use serde_json::json;
+use souk_chassis::fields::{self, Fields, FromFields, Rule};
+use souk_chassis::{Money, page};
 use uuid::Uuid;
-
-/// An amount of money.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Money {
-    /// In the currency's minor unit.
-    pub amount: i64,
-    /// ISO 4217.
-    pub currency: String,
-}
 
 /// What is particular to a kind of product, such as its colour or size.
 pub type Attributes = BTreeMap<String, String>;
 
 /// Something that is sold.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Product {
     pub id: String,
     pub sku: String,
@@ -62,7 +55,7 @@ pub struct ProductChange {
 }
 
 /// One price a product had.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct PastPrice {
     pub price: Money,
     /// The product's version that had it first.
@@ -71,7 +64,7 @@ pub struct PastPrice {
 }
 
 /// A shelf in the shop.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Category {
     pub slug: String,
     pub name: String,
@@ -87,28 +80,19 @@ pub struct CategoryBody {
     pub position: i64,
 }
 
-impl FromFields for Money {
-    fn from_fields(fields: &mut Fields) -> Self {
-        Self {
-            amount: fields.required("amount", fields::whole_number(0..=1_000_000_000_000)),
-            currency: fields.required("currency", currency),
-        }
-    }
-}
-
 impl FromFields for NewProduct {
     fn from_fields(fields: &mut Fields) -> Self {
         Self {
-            sku: fields.required("sku", sku),
+            sku: fields.required("sku", sku()),
             name: fields.required("name", fields::line(1..=200)),
             description: fields
                 .optional("description", fields::text(0..=10_000))
                 .unwrap_or_default(),
-            category: fields.required("category", slug),
+            category: fields.required("category", slug()),
             price: fields.required_object("price"),
-            image_url: fields.optional("image_url", image_url),
+            image_url: fields.optional("image_url", image_url()),
             attributes: fields
-                .optional("attributes", attributes)
+                .optional("attributes", attributes())
                 .unwrap_or_default(),
         }
     }
@@ -117,14 +101,14 @@ impl FromFields for NewProduct {
 impl FromFields for ProductChange {
     fn from_fields(fields: &mut Fields) -> Self {
         Self {
-            sku: fields.optional("sku", sku),
+            sku: fields.optional("sku", sku()),
             name: fields.optional("name", fields::line(1..=200)),
             description: fields.optional("description", fields::text(0..=10_000)),
-            category: fields.optional("category", slug),
+            category: fields.optional("category", slug()),
             price: fields.optional_object("price"),
-            image_url: fields.clearable("image_url", image_url),
+            image_url: fields.clearable("image_url", image_url()),
             attributes: fields
-                .clearable("attributes", attributes)
+                .clearable("attributes", attributes())
                 .map(Option::unwrap_or_default),
         }
     }
@@ -142,50 +126,70 @@ impl FromFields for CategoryBody {
 }
 
 /// Letters, digits and `. _ -`, so that it can be printed, typed and put into an address.
-fn sku(sku: String) -> Result<String, String> {
-    let sane = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    match (1..=64).contains(&sku.len()) && sku.chars().all(sane) {
-        true => Ok(sku),
-        false => Err("must have 1 to 64 letters, digits, dots, underscores or hyphens".into()),
-    }
+fn sku() -> impl Rule<String, String> {
+    fields::rule(
+        || json!({"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"}),
+        |sku: String| {
+            let sane = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+            match (1..=64).contains(&sku.len()) && sku.chars().all(sane) {
+                true => Ok(sku),
+                false => {
+                    Err("must have 1 to 64 letters, digits, dots, underscores or hyphens".into())
+                }
+            }
+        },
+    )
 }
 
 /// The part of an address that names a category.
-pub fn slug(slug: String) -> Result<String, String> {
-    let sane = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    match (1..=64).contains(&slug.len()) && slug.chars().all(sane) {
-        true => Ok(slug),
-        false => Err("must have 1 to 64 lower-case letters, digits or hyphens".into()),
-    }
-}
-
-fn currency(currency: String) -> Result<String, String> {
-    match currency.len() == 3 && currency.bytes().all(|c| c.is_ascii_uppercase()) {
-        true => Ok(currency),
-        false => Err("must be an ISO 4217 code, such as EUR".into()),
-    }
+pub fn slug() -> impl Rule<String, String> {
+    fields::rule(
+        || json!({"type": "string", "pattern": "^[a-z0-9-]{1,64}$"}),
+        |slug: String| {
+            let sane = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+            match (1..=64).contains(&slug.len()) && slug.chars().all(sane) {
+                true => Ok(slug),
+                false => Err("must have 1 to 64 lower-case letters, digits or hyphens".into()),
+            }
+        },
+    )
 }
 
 /// An address a browser may safely load a picture from: of the shop itself, or by HTTPS.
-fn image_url(url: String) -> Result<String, String> {
-    let of_the_shop = url.starts_with('/') && !url.starts_with("//");
-    let sane = url.len() <= 2048
-        && url
-            .bytes()
-            .all(|c| c.is_ascii_graphic() && !br#""'<>\"#.contains(&c));
-    match sane && (of_the_shop || url.starts_with("https://")) {
-        true => Ok(url),
-        false => Err("must be an https:// address or an absolute path".into()),
-    }
+fn image_url() -> impl Rule<String, String> {
+    let schema = || json!({"type": "string", "maxLength": 2048, "pattern": r#"^(/|/[!#-&(-.0-;=?-\[\]-~][!#-&(-;=?-\[\]-~]*|https://[!#-&(-;=?-\[\]-~]*)$"#});
+    fields::rule(schema, |url: String| {
+        let of_the_shop = url.starts_with('/') && !url.starts_with("//");
+        let sane = url.len() <= 2048
+            && url
+                .bytes()
+                .all(|c| c.is_ascii_graphic() && !br#""'<>\"#.contains(&c));
+        match sane && (of_the_shop || url.starts_with("https://")) {
+            true => Ok(url),
+            false => Err("must be an https:// address or an absolute path".into()),
+        }
+    })
 }
 
-fn attributes(attributes: Attributes) -> Result<Attributes, String> {
-    let sane =
-        |(name, value): (&String, &String)| (1..=50).contains(&name.len()) && value.len() <= 500;
-    match attributes.len() <= 50 && attributes.iter().all(sane) {
-        true => Ok(attributes),
-        false => Err("must be at most 50 names of 1 to 50 bytes with values of up to 500".into()),
-    }
+fn attributes() -> impl Rule<Attributes, Attributes> {
+    let schema = || {
+        json!({
+            "type": "object", "maxProperties": 50,
+            "propertyNames": {"minLength": 1, "maxLength": 50},
+            "additionalProperties": {"type": "string", "maxLength": 500},
+        })
+    };
+    fields::rule(schema, |attributes: Attributes| {
+        let sane = |(name, value): (&String, &String)| {
+            (1..=50).contains(&name.chars().count()) && value.chars().count() <= 500
+        };
+        match attributes.len() <= 50 && attributes.iter().all(sane) {
+            true => Ok(attributes),
+            false => Err(
+                "must be at most 50 names of 1 to 50 characters with values of up to 500".into(),
+            ),
+        }
+    })
 }
 
 /// How a list is ordered.
@@ -199,6 +203,10 @@ pub enum Sort {
     PriceAsc,
     PriceDesc,
     Name,
+}
+
+fn sort() -> impl Rule<String, Sort> {
+    fields::one_of(&["relevance", "newest", "price_asc", "price_desc", "name"])
 }
 
 /// Where the next page of a list begins: after the product with this key in this order.
@@ -231,12 +239,17 @@ impl SortKey {
     }
 }
 
+/// How many products can be asked for by id at once: as many as a page can have.
+const MOST_IDS: usize = 100;
+
 /// Which products to list, in which order, and which part of them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Filter {
     /// The search as the index wants it.
     pub search: Option<Search>,
     pub category: Option<String>,
+    /// Those alone.
+    pub ids: Option<Vec<Uuid>>,
     pub min_price: Option<i64>,
     pub max_price: Option<i64>,
     pub sort: Sort,
@@ -255,16 +268,21 @@ impl FromFields for Filter {
         } else {
             Sort::Newest
         };
+        let ids = fields.optional("ids", fields::uuids(MOST_IDS));
         let filter = Self {
             search,
-            category: fields.optional("category", slug),
+            category: fields.optional("category", slug()),
             min_price: fields.optional("min_price", fields::whole_number(0..=i64::MAX)),
             max_price: fields.optional("max_price", fields::whole_number(0..=i64::MAX)),
-            sort: fields.optional("sort", fields::any).unwrap_or(natural),
+            sort: fields.optional("sort", sort()).unwrap_or(natural),
             limit: fields
-                .optional("limit", page::limit)
-                .unwrap_or(page::DEFAULT_LIMIT),
-            after: fields.optional("cursor", page::cursor),
+                .optional("limit", page::limit())
+                .unwrap_or(match ids {
+                    Some(_) => page::MAX_LIMIT,
+                    None => page::DEFAULT_LIMIT,
+                }),
+            ids,
+            after: fields.optional("cursor", page::cursor()),
         };
         if filter
             .min_price
@@ -380,7 +398,7 @@ mod tests {
     #[test]
     fn pictures_come_from_safe_places() {
         for safe in ["/pictures/a.svg", "https://cdn.example/a.png?w=1"] {
-            assert!(image_url(safe.into()).is_ok(), "{safe}");
+            assert!(image_url().check(safe.into()).is_ok(), "{safe}");
         }
         for unsafe_ in [
             "//evil/a.png",
@@ -391,7 +409,7 @@ mod tests {
             "",
             "/ä",
         ] {
-            assert!(image_url(unsafe_.into()).is_err(), "{unsafe_}");
+            assert!(image_url().check(unsafe_.into()).is_err(), "{unsafe_}");
         }
     }
 
@@ -486,7 +504,9 @@ mod tests {
             id: Uuid::now_v7(),
         };
         assert_eq!(
-            page::cursor::<Cursor>(page::encode(&cursor)).unwrap(),
+            page::cursor::<Cursor>()
+                .check(page::encode(&cursor))
+                .unwrap(),
             cursor
         );
     }

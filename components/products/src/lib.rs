@@ -7,10 +7,11 @@ mod api;
 mod domain;
 mod store;
 
-use axum::Router;
-use axum::routing::{get, put};
-use souk_chassis::Service;
+use souk_chassis::{Page, Routes, Service, delete, get, patch, post, put};
 use spin_sdk::http::{IntoResponse, Request};
+
+use api::HistoryPart;
+use domain::{Category, CategoryBody, Filter, NewProduct, PastPrice, Product, ProductChange};
 
 /// The service.
 pub static SERVICE: Service = Service::private("products", routes);
@@ -21,16 +22,66 @@ pub async fn handle(request: Request) -> impl IntoResponse {
     SERVICE.serve(request).await
 }
 
-fn routes() -> Router {
-    Router::new()
-        .route("/api/products", get(api::list).post(api::create))
+fn routes() -> Routes {
+    Routes::new("Listings, descriptions, prices, categories and search.")
         .route(
-            "/api/products/{id}",
-            get(api::show).patch(api::change).delete(api::delete),
+            get("/api/products", api::list)
+                .summary("Search and list products")
+                .query::<Filter>()
+                .returns::<Page<Product>>(200),
         )
-        .route("/api/products/{id}/price-history", get(api::price_history))
-        .route("/api/categories", get(api::categories))
-        .route("/api/categories/{slug}", put(api::put_category))
+        .route(
+            post("/api/products", api::create)
+                .summary("List a new product")
+                .for_admins()
+                .body::<NewProduct>()
+                .returns::<Product>(201)
+                .fails([409]),
+        )
+        .route(
+            get("/api/products/{id}", api::show)
+                .summary("A product")
+                .header("if-none-match", "versions that are known", false)
+                .returns::<Product>(200)
+                .returns_nothing(304),
+        )
+        .route(
+            patch("/api/products/{id}", api::change)
+                .summary("Change a product")
+                .for_admins()
+                .header("if-match", "the version that is to be changed", false)
+                .body::<ProductChange>()
+                .returns::<Product>(200)
+                .fails([409, 412]),
+        )
+        .route(
+            delete("/api/products/{id}", api::delete)
+                .summary("Take a product off the list")
+                .for_admins()
+                .header("if-match", "the version that is to be deleted", false)
+                .returns_nothing(204)
+                .fails([412]),
+        )
+        .route(
+            get("/api/products/{id}/price-history", api::price_history)
+                .summary("What a product cost before")
+                .for_admins()
+                .query::<HistoryPart>()
+                .returns::<Page<PastPrice>>(200),
+        )
+        .route(
+            get("/api/categories", api::categories)
+                .summary("List the categories")
+                .returns::<Page<Category>>(200),
+        )
+        .route(
+            put("/api/categories/{slug}", api::put_category)
+                .summary("Make or change a category")
+                .for_admins()
+                .body::<CategoryBody>()
+                .returns::<Category>(200)
+                .returns::<Category>(201),
+        )
 }
 
 #[cfg(test)]

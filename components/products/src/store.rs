@@ -1,10 +1,12 @@
 //! Every SQL statement of the service.
 
+use serde::Serialize;
+use souk_chassis::Money;
 use souk_store::{Database, Error, FromRow, FromValue, Migration, Row, Synchronous, Value};
 use uuid::Uuid;
 
 use crate::domain::{
-    Attributes, Category, CategoryBody, Cursor, Filter, Money, NewProduct, PastPrice, Product,
+    Attributes, Category, CategoryBody, Cursor, Filter, NewProduct, PastPrice, Product,
     ProductChange, Search, Sort, SortKey,
 };
 
@@ -59,8 +61,8 @@ impl FromValue for Text {
     }
 }
 
-fn json(attributes: &Attributes) -> Value {
-    serde_json::to_string(attributes)
+fn json(data: &impl Serialize) -> Value {
+    serde_json::to_string(data)
         .expect("strings are JSON")
         .into()
 }
@@ -297,6 +299,10 @@ fn list_statement(filter: &Filter) -> Statement {
     };
     if let Some(category) = &filter.category {
         statement.push(" AND products.category = ?", [category.as_str().into()]);
+    }
+    if let Some(ids) = &filter.ids {
+        let these = " AND products.id IN (SELECT value FROM json_each(?))";
+        statement.push(these, [json(ids)]);
     }
     push_price_range(&mut statement, filter);
     let (after, order) = match filter.sort {

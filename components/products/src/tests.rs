@@ -1,20 +1,12 @@
 //! The service as its callers see it, on a real SQLite.
 #![allow(clippy::unwrap_used)]
 
-use axum::body::{Body, to_bytes};
-use futures::executor::block_on;
-use http::{HeaderMap, Request, StatusCode, header};
+use http::header;
 use serde_json::{Value, json};
-use souk_chassis::Caller;
+use souk_contracts::{Answer, Ask};
 use souk_tokens::Role;
 
 use crate::SERVICE;
-
-struct Answer {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Value,
-}
 
 fn ask(
     role: Option<Role>,
@@ -23,30 +15,17 @@ fn ask(
     headers: &[(&str, &str)],
     body: Option<Value>,
 ) -> Answer {
-    let caller = role.map(|role| Caller {
-        service: None,
-        user: None,
-        role: Some(role),
-    });
-    let mut request = Request::builder().method(method).uri(path);
-    for (name, value) in headers {
-        request = request.header(*name, *value);
+    let mut ask = Ask::of(&SERVICE);
+    if role.is_some() {
+        ask = ask.by(Some("gateway"), None, role);
     }
-    let body = body.map_or(Body::empty(), |body| Body::from(body.to_string()));
-    let request = request
-        .header("content-type", "application/json")
-        .body(body)
-        .unwrap();
-    block_on(async {
-        let (parts, body) = SERVICE.answer_to(Ok(caller), request).await.into_parts();
-        let body = to_bytes(body, usize::MAX).await.unwrap();
-        let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
-        Answer {
-            status: parts.status,
-            headers: parts.headers,
-            body,
-        }
-    })
+    for (name, value) in headers {
+        ask = ask.header(name, value);
+    }
+    if let Some(body) = body {
+        ask = ask.json(body);
+    }
+    ask.send(method, path)
 }
 
 fn get(path: &str) -> Answer {
@@ -393,6 +372,19 @@ fn lists_are_sorted_and_filtered() {
 }
 
 #[test]
+fn products_are_read_by_their_ids() {
+    catalogue();
+    let all = get("/api/products").body;
+    let id = |index: usize| all["items"][index]["id"].as_str().unwrap();
+    let query = |ids: &str| format!("/api/products?ids={ids}");
+    let unknown = uuid::Uuid::nil();
+    let some = get(&query(&format!("{},{unknown},{}", id(0), id(2))));
+    assert_eq!(skus(&some).concat(), "DB");
+    assert_eq!(get(&query("x")).status, 400);
+    assert_eq!(get(&query(&vec![id(0); 101].join(","))).status, 400);
+}
+
+#[test]
 fn every_list_is_read_page_by_page() {
     catalogue();
     for query in [
@@ -466,4 +458,16 @@ fn bad_parameters_are_named() {
         .map(|error| &error["field"])
         .collect();
     assert_eq!(fields, ["sort", "limit", "cursor"]);
+}
+
+#[test]
+fn consumers_get_what_they_need() {
+    souk_contracts::replay(&SERVICE, |given| match given {
+        "a product" => {
+            let path = list_product(chair());
+            let id = path.rsplit('/').next().unwrap_or_default().to_owned();
+            [("product_id".to_owned(), id)].into()
+        }
+        unknown => panic!("nobody can set up {unknown:?}"),
+    });
 }

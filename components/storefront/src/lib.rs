@@ -20,7 +20,7 @@ mod view;
 use axum::Router;
 use axum::middleware::map_response;
 use axum::routing::get;
-use souk_chassis::Service;
+use souk_chassis::{Routes, Service};
 use spin_sdk::http::{IntoResponse, Request};
 
 /// The service.
@@ -32,7 +32,12 @@ pub async fn handle(request: Request) -> impl IntoResponse {
     SERVICE.serve(request).await
 }
 
-fn routes() -> Router {
+fn routes() -> Routes {
+    Routes::new("The shop's pages.").merge(pages())
+}
+
+/// Pages are for people: no contract describes them.
+fn pages() -> Router {
     Router::new()
         .route("/", get(pages::list))
         .route("/products/{id}", get(pages::product))

@@ -65,6 +65,16 @@ impl Context {
             None => Err(Problem::unauthorized("this needs the role admin")),
         }
     }
+
+    /// Refuses everybody but these services.
+    pub fn require_service(&self, services: &[&str]) -> Result<(), Problem> {
+        let caller = self.caller.as_ref();
+        match caller.and_then(|caller| caller.service.as_deref()) {
+            Some(service) if services.contains(&service) => Ok(()),
+            Some(_) => Err(Problem::forbidden("this is for other services")),
+            None => Err(Problem::unauthorized("this is for services")),
+        }
+    }
 }
 
 impl<S: Sync> FromRequestParts<S> for Context {
@@ -88,6 +98,37 @@ impl<S: Sync> FromRequestParts<S> for Admin {
             .await?
             .require_admin()?;
         Ok(Self)
+    }
+}
+
+/// Lets only signed-in users through, and says who it is; a handler takes it as an argument.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SignedIn {
+    /// The user's id.
+    pub user: Uuid,
+    /// The user's role.
+    pub role: Role,
+}
+
+impl SignedIn {
+    /// Whether this is an administrator.
+    pub fn is_admin(&self) -> bool {
+        self.role == Role::Admin
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for SignedIn {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let caller = Context::from_request_parts(parts, state).await?.caller;
+        let signed_in = caller.and_then(|caller| {
+            Some(Self {
+                user: caller.user?.parse().ok()?,
+                role: caller.role?,
+            })
+        });
+        signed_in.ok_or_else(|| Problem::unauthorized("this is for signed-in users"))
     }
 }
 

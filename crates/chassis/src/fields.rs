@@ -1,8 +1,10 @@
 //! Reading input field by field, so that one answer names everything that is wrong with it.
 //!
 //! A derived deserializer stops at the first field that is missing or has another type. [`Fields`] goes on, so that a client
-//! learns of all its mistakes at once. A type says how it is read in [`FromFields`]; each field has a rule, which takes what
-//! was sent (any type serde can read) and returns what is kept or says what is wrong.
+//! learns of all its mistakes at once. A type says how it is read in [`FromFields`]; each field has a [`Rule`], which takes what
+//! was sent (any type serde can read) and returns what is kept or says what is wrong. The rule also says in JSON Schema what it
+//! takes, so the service's contract is written by the very code that checks: [`schema`] runs `from_fields` without any values
+//! and notes which fields it asks for.
 //!
 //! ```
 //! use souk_chassis::fields::{self, Fields, FromFields};
@@ -24,19 +26,54 @@
 //!
 //! let errors = fields::from_json::<Rating>(serde_json::json!({"comment": 7, "star": 4})).expect_err("three mistakes");
 //! assert_eq!(errors.iter().map(|e| e.field.as_str()).collect::<Vec<_>>(), ["stars", "comment", "star"]);
+//! assert_eq!(fields::schema::<Rating>()["properties"]["stars"]["maximum"], 5);
 //! ```
 
 use std::ops::RangeInclusive;
 
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use crate::problem::FieldError;
 
 /// A type that is read from the fields of a JSON object or a query string.
 pub trait FromFields: Sized {
-    /// Reads each field. Where some are wrong the result is thrown away, so its other fields need not make sense.
+    /// Reads each field. Where some are wrong the result is thrown away, so its other fields need not make sense. Which fields
+    /// are asked for must not depend on their values.
     fn from_fields(fields: &mut Fields) -> Self;
+}
+
+/// What one field must be like: it makes a `U` of a `T` that was sent.
+pub trait Rule<T, U> {
+    /// Returns what is kept, or says what is wrong. What it says must not repeat the value, which may be a secret.
+    fn check(self, value: T) -> Result<U, String>;
+
+    /// What it takes, as JSON Schema.
+    fn schema(&self) -> Value;
+}
+
+struct Described<S, C> {
+    schema: S,
+    check: C,
+}
+
+impl<T, U, S: Fn() -> Value, C: FnOnce(T) -> Result<U, String>> Rule<T, U> for Described<S, C> {
+    fn check(self, value: T) -> Result<U, String> {
+        (self.check)(value)
+    }
+
+    fn schema(&self) -> Value {
+        (self.schema)()
+    }
+}
+
+/// A rule of these two parts: what it takes, as JSON Schema, and how it is checked.
+pub fn rule<T, U>(
+    schema: impl Fn() -> Value,
+    check: impl FnOnce(T) -> Result<U, String>,
+) -> impl Rule<T, U> {
+    Described { schema, check }
 }
 
 /// The fields of one object, and what is wrong with those that have been read.
@@ -46,6 +83,15 @@ pub struct Fields {
     errors: Vec<FieldError>,
     /// In a query string everything is text, so a number may be written as one.
     text_only: bool,
+    /// Present when nothing is read and the fields are only noted down.
+    description: Option<Description>,
+}
+
+/// The fields that have been asked for, in JSON Schema.
+#[derive(Default)]
+struct Description {
+    properties: Map<String, Value>,
+    required: Vec<String>,
 }
 
 /// Reads a JSON body.
@@ -56,12 +102,7 @@ pub fn from_json<T: FromFields>(body: Value) -> Result<T, Vec<FieldError>> {
             detail: "must be a JSON object".into(),
         }]);
     };
-    let mut fields = Fields {
-        values,
-        path: String::new(),
-        errors: Vec::new(),
-        text_only: false,
-    };
+    let mut fields = Fields::new(values, String::new());
     let read = T::from_fields(&mut fields);
     fields.refuse_the_rest();
     fields.finish(read)
@@ -73,23 +114,44 @@ pub fn from_query<T: FromFields>(query: &str) -> Result<T, Vec<FieldError>> {
         .filter(|(_, value)| !value.is_empty())
         .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
         .collect();
-    let mut fields = Fields {
-        values,
-        path: String::new(),
-        errors: Vec::new(),
-        text_only: true,
-    };
+    let mut fields = Fields::new(values, String::new());
+    fields.text_only = true;
     let read = T::from_fields(&mut fields);
     fields.finish(read)
 }
 
+/// The JSON Schema of what [`from_json`] reads.
+pub fn schema<T: FromFields>() -> Value {
+    let mut fields = Fields::new(Map::new(), String::new());
+    fields.description = Some(Description::default());
+    T::from_fields(&mut fields);
+    let Description {
+        properties,
+        required,
+    } = fields.description.unwrap_or_default();
+    json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
+}
+
 impl Fields {
+    fn new(values: Map<String, Value>, path: String) -> Self {
+        Self {
+            values,
+            path,
+            errors: Vec::new(),
+            text_only: false,
+            description: None,
+        }
+    }
+
     /// Reads a field that must be there.
-    pub fn required<T, U>(&mut self, name: &str, rule: impl FnOnce(T) -> Result<U, String>) -> U
+    pub fn required<T, U>(&mut self, name: &str, rule: impl Rule<T, U>) -> U
     where
         T: DeserializeOwned,
         U: Default,
     {
+        if self.notes(name, true, || rule.schema()) {
+            return U::default();
+        }
         match self.values.remove(name) {
             Some(value) => self.read(name, value, rule).unwrap_or_default(),
             None => {
@@ -100,11 +162,7 @@ impl Fields {
     }
 
     /// Reads a field that may be absent or null.
-    pub fn optional<T, U>(
-        &mut self,
-        name: &str,
-        rule: impl FnOnce(T) -> Result<U, String>,
-    ) -> Option<U>
+    pub fn optional<T, U>(&mut self, name: &str, rule: impl Rule<T, U>) -> Option<U>
     where
         T: DeserializeOwned,
     {
@@ -112,14 +170,13 @@ impl Fields {
     }
 
     /// Reads a field whose absence (`None`) and null (`Some(None)`) mean different things, as in a PATCH.
-    pub fn clearable<T, U>(
-        &mut self,
-        name: &str,
-        rule: impl FnOnce(T) -> Result<U, String>,
-    ) -> Option<Option<U>>
+    pub fn clearable<T, U>(&mut self, name: &str, rule: impl Rule<T, U>) -> Option<Option<U>>
     where
         T: DeserializeOwned,
     {
+        if self.notes(name, false, || rule.schema()) {
+            return None;
+        }
         match self.values.remove(name)? {
             Value::Null => Some(None),
             value => self.read(name, value, rule).map(Some),
@@ -128,27 +185,59 @@ impl Fields {
 
     /// Reads a field that is an object of its own and must be there.
     pub fn required_object<T: FromFields>(&mut self, name: &str) -> T {
-        if !self.values.contains_key(name) {
-            self.error(name, "is missing");
-            return self.read_object(name, Map::new(), true);
+        if self.notes(name, true, schema::<T>) {
+            return Self::nothing();
         }
         match self.values.remove(name) {
-            Some(Value::Object(values)) => self.read_object(name, values, false),
-            _ => {
-                self.error(name, "must be an object");
-                self.read_object(name, Map::new(), true)
+            Some(value) => self.read_object(name, value),
+            None => {
+                self.error(name, "is missing");
+                Self::nothing()
             }
         }
     }
 
     /// Reads a field that is an object of its own and may be absent or null.
     pub fn optional_object<T: FromFields>(&mut self, name: &str) -> Option<T> {
-        match self.values.get(name) {
-            None | Some(Value::Null) => {
-                self.values.remove(name);
-                None
+        if self.notes(name, false, schema::<T>) {
+            return None;
+        }
+        match self.values.remove(name)? {
+            Value::Null => None,
+            value => Some(self.read_object(name, value)),
+        }
+    }
+
+    /// Reads a field that is a list of so many objects and must be there.
+    pub fn required_list<T: FromFields>(
+        &mut self,
+        name: &str,
+        length: RangeInclusive<usize>,
+    ) -> Vec<T> {
+        if self.notes(name, true, || list_schema::<T>(&length)) {
+            return Vec::new();
+        }
+        match self.values.remove(name) {
+            Some(value) => self.read_list(name, value, &length),
+            None => {
+                self.error(name, "is missing");
+                Vec::new()
             }
-            Some(_) => Some(self.required_object(name)),
+        }
+    }
+
+    /// Reads a field that is a list of so many objects and may be absent or null.
+    pub fn optional_list<T: FromFields>(
+        &mut self,
+        name: &str,
+        length: RangeInclusive<usize>,
+    ) -> Option<Vec<T>> {
+        if self.notes(name, false, || list_schema::<T>(&length)) {
+            return None;
+        }
+        match self.values.remove(name)? {
+            Value::Null => None,
+            value => Some(self.read_list(name, value, &length)),
         }
     }
 
@@ -160,12 +249,23 @@ impl Fields {
         });
     }
 
-    fn read<T, U>(
-        &mut self,
-        name: &str,
-        value: Value,
-        rule: impl FnOnce(T) -> Result<U, String>,
-    ) -> Option<U>
+    /// When the fields are only described: notes one down, and says that it did.
+    fn notes(&mut self, name: &str, required: bool, schema: impl FnOnce() -> Value) -> bool {
+        let Some(description) = &mut self.description else {
+            return false;
+        };
+        let schema = match required {
+            true => schema(),
+            false => json!({"anyOf": [schema(), {"type": "null"}]}),
+        };
+        description.properties.insert(name.to_owned(), schema);
+        if required {
+            description.required.push(name.to_owned());
+        }
+        true
+    }
+
+    fn read<T, U>(&mut self, name: &str, value: Value, rule: impl Rule<T, U>) -> Option<U>
     where
         T: DeserializeOwned,
     {
@@ -173,29 +273,52 @@ impl Fields {
             (true, Value::String(text)) => read_text(text),
             (_, value) => T::deserialize(value),
         };
-        let checked = read.map_err(|error| error.to_string()).and_then(rule);
+        let checked = match read {
+            Ok(value) => rule.check(value),
+            // Serde's own message would repeat the value.
+            Err(_) => Err(wanted(&rule.schema())),
+        };
         checked.map_err(|detail| self.error(name, detail)).ok()
     }
 
-    fn read_object<T: FromFields>(
-        &mut self,
-        name: &str,
-        values: Map<String, Value>,
-        silent: bool,
-    ) -> T {
-        let path = format!("{}{name}.", self.path);
-        let mut fields = Fields {
-            values,
-            path,
-            errors: Vec::new(),
-            text_only: false,
+    fn read_object<T: FromFields>(&mut self, name: &str, value: Value) -> T {
+        let Value::Object(values) = value else {
+            self.error(name, "must be an object");
+            return Self::nothing();
         };
+        let mut fields = Fields::new(values, format!("{}{name}.", self.path));
         let read = T::from_fields(&mut fields);
         fields.refuse_the_rest();
-        if !silent {
-            self.errors.append(&mut fields.errors);
-        }
+        self.errors.append(&mut fields.errors);
         read
+    }
+
+    fn read_list<T: FromFields>(
+        &mut self,
+        name: &str,
+        value: Value,
+        length: &RangeInclusive<usize>,
+    ) -> Vec<T> {
+        let Value::Array(values) = value else {
+            self.error(name, "must be a list");
+            return Vec::new();
+        };
+        if !length.contains(&values.len()) {
+            let (min, max) = (length.start(), length.end());
+            self.error(name, format!("must have {min} to {max} items"));
+            return Vec::new();
+        }
+        let items = values.into_iter().enumerate();
+        items
+            .map(|(index, value)| self.read_object(&format!("{name}[{index}]"), value))
+            .collect()
+    }
+
+    /// Something of the type, where there is nothing to read it from.
+    fn nothing<T: FromFields>() -> T {
+        let mut fields = Fields::new(Map::new(), String::new());
+        fields.description = Some(Description::default());
+        T::from_fields(&mut fields)
     }
 
     /// A field nobody asks for is most likely one that is misspelt.
@@ -222,50 +345,131 @@ fn read_text<T: DeserializeOwned>(text: String) -> Result<T, serde_json::Error> 
     T::deserialize(Value::String(text)).or_else(|error| scalar.map_or(Err(error), T::deserialize))
 }
 
-/// Takes any value serde can read.
-pub fn any<T>(value: T) -> Result<T, String> {
-    Ok(value)
+fn list_schema<T: FromFields>(length: &RangeInclusive<usize>) -> Value {
+    json!({"type": "array", "items": schema::<T>(), "minItems": length.start(), "maxItems": length.end()})
+}
+
+/// What to say of a value of another type than the schema wants.
+fn wanted(schema: &Value) -> String {
+    match schema["type"].as_str() {
+        Some("string") => "must be a string".into(),
+        Some("integer") => "must be a whole number".into(),
+        Some("boolean") => "must be true or false".into(),
+        Some("array") => "must be a list".into(),
+        Some("object") => "must be an object".into(),
+        _ => "is of the wrong type".into(),
+    }
 }
 
 /// Text of so many characters, spaces around it taken off, no control characters but line breaks and tabs.
-pub fn text(length: RangeInclusive<usize>) -> impl FnOnce(String) -> Result<String, String> {
-    move |text| {
-        let text = text.trim();
-        if text
-            .chars()
-            .any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
-        {
-            return Err("must not contain control characters".into());
-        }
-        if !length.contains(&text.chars().count()) {
-            return Err(format!(
-                "must have {} to {} characters",
-                length.start(),
-                length.end()
-            ));
-        }
-        Ok(text.to_owned())
-    }
+pub fn text(length: RangeInclusive<usize>) -> impl Rule<String, String> {
+    let described = length.clone();
+    let schema = move || text_schema(&described, r"\t\n\r");
+    rule(schema, move |text: String| trimmed(&text, &length))
 }
 
 /// Like [`text`], on one line.
-pub fn line(length: RangeInclusive<usize>) -> impl FnOnce(String) -> Result<String, String> {
-    move |line| match text(length)(line)? {
+pub fn line(length: RangeInclusive<usize>) -> impl Rule<String, String> {
+    let described = length.clone();
+    let schema = move || text_schema(&described, "");
+    rule(schema, move |line: String| match trimmed(&line, &length)? {
         line if line.contains(['\n', '\r', '\t']) => Err("must be on one line".into()),
         line => Ok(line),
+    })
+}
+
+fn trimmed(text: &str, length: &RangeInclusive<usize>) -> Result<String, String> {
+    let text = text.trim();
+    if text
+        .chars()
+        .any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
+    {
+        return Err("must not contain control characters".into());
     }
+    if !length.contains(&text.chars().count()) {
+        let (min, max) = (length.start(), length.end());
+        return Err(format!("must have {min} to {max} characters"));
+    }
+    Ok(text.to_owned())
+}
+
+/// Spaces around the text are taken off before it is measured; the schema promises to take what needs no trimming.
+fn text_schema(length: &RangeInclusive<usize>, allowed: &str) -> Value {
+    let control = if allowed.is_empty() {
+        r"\x00-\x1f\x7f-\x9f"
+    } else {
+        r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"
+    };
+    let mut schema =
+        json!({"type": "string", "maxLength": length.end(), "pattern": format!("^[^{control}]*$")});
+    if *length.start() > 0 {
+        schema["minLength"] = json!(length.start());
+        schema["pattern"] = json!(format!(r"^[^{control}\s]([^{control}]*[^{control}\s])?$"));
+    }
+    schema
 }
 
 /// A whole number between these, both included.
-pub fn whole_number(range: RangeInclusive<i64>) -> impl FnOnce(i64) -> Result<i64, String> {
-    move |number| match range.contains(&number) {
+pub fn whole_number(range: RangeInclusive<i64>) -> impl Rule<i64, i64> {
+    let described = range.clone();
+    let schema = move || json!({"type": "integer", "minimum": described.start(), "maximum": described.end()});
+    rule(schema, move |number| match range.contains(&number) {
         true => Ok(number),
-        false => Err(format!(
-            "must be a whole number from {} to {}",
-            range.start(),
-            range.end()
-        )),
-    }
+        false => {
+            let (min, max) = (range.start(), range.end());
+            Err(format!("must be a whole number from {min} to {max}"))
+        }
+    })
+}
+
+/// True or false.
+pub fn boolean() -> impl Rule<bool, bool> {
+    rule(|| json!({"type": "boolean"}), Ok)
+}
+
+/// A UUID.
+pub fn uuid() -> impl Rule<String, Uuid> {
+    rule(
+        || json!({"type": "string", "format": "uuid"}),
+        |text: String| text.parse().map_err(|_| "must be a UUID".into()),
+    )
+}
+
+/// UUIDs with commas between, at most so many of them.
+pub fn uuids(most: usize) -> impl Rule<String, Vec<Uuid>> {
+    const ONE: &str = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}";
+    rule(
+        move || json!({"type": "string", "pattern": format!("^{ONE}(,{ONE}){{0,{}}}$", most - 1)}),
+        move |text: String| {
+            let ids: Result<Vec<Uuid>, _> = text.split(',').map(|id| id.trim().parse()).collect();
+            let ids = ids.ok().filter(|ids| ids.len() <= most);
+            ids.ok_or_else(|| format!("must be up to {most} UUIDs with commas between"))
+        },
+    )
+}
+
+/// One of these words; `T` is a string, or an enum that is read from them.
+pub fn one_of<T: DeserializeOwned>(words: &'static [&'static str]) -> impl Rule<String, T> {
+    rule(
+        move || json!({"type": "string", "enum": words}),
+        move |word: String| {
+            let known = words.contains(&word.as_str());
+            let read = known.then(|| T::deserialize(Value::String(word)).ok());
+            read.flatten()
+                .ok_or_else(|| format!("must be one of {}", words.join(", ")))
+        },
+    )
+}
+
+/// An ISO 4217 code.
+pub fn currency() -> impl Rule<String, String> {
+    rule(
+        || json!({"type": "string", "pattern": "^[A-Z]{3}$"}),
+        |code: String| match code.len() == 3 && code.bytes().all(|c| c.is_ascii_uppercase()) {
+            true => Ok(code),
+            false => Err("must be an ISO 4217 code, such as EUR".into()),
+        },
+    )
 }
 
 #[cfg(test)]
@@ -344,7 +548,7 @@ mod tests {
                 json!({"name": 5, "note": "far too long a note", "size": {"width": 12, "hight": 1}, "colour": 1})
             ),
             [
-                "name: invalid type: integer `5`, expected a string",
+                "name: must be a string",
                 "note: must have 0 to 10 characters",
                 "size.width: must be a whole number from 1 to 9",
                 "size.hight: is not a field of this object",
@@ -377,7 +581,7 @@ mod tests {
                 limit: fields
                     .optional("limit", whole_number(1..=100))
                     .unwrap_or(20),
-                all: fields.optional("all", any).unwrap_or(false),
+                all: fields.optional("all", boolean()).unwrap_or(false),
             }
         }
     }

@@ -1,10 +1,9 @@
 //! What every Souk service stands on.
 //!
-//! A service is an `axum` router and a [`Service`] around it:
+//! A service is a table of [`Routes`] and a [`Service`] around it:
 //!
 //! ```no_run
-//! use axum::{Router, routing::get};
-//! use souk_chassis::{Context, Problem, Service};
+//! use souk_chassis::{Context, Problem, Routes, Service, get};
 //! use spin_sdk::http::{IntoResponse, Request};
 //!
 //! pub static SERVICE: Service = Service::private("greetings", routes);
@@ -15,8 +14,8 @@
 //!     SERVICE.serve(request).await
 //! }
 //!
-//! fn routes() -> Router {
-//!     Router::new().route("/api/greetings", get(greet))
+//! fn routes() -> Routes {
+//!     Routes::new("Greetings.").route(get("/api/greetings", greet).summary("A greeting").for_services())
 //! }
 //!
 //! async fn greet(context: Context) -> Result<String, Problem> {
@@ -36,7 +35,8 @@
 //! - **Errors** are RFC 9457 problems. A handler returns a [`Problem`]; unknown paths (404), wrong methods (405 with `allow`)
 //!   and whatever else `axum` answers in plain text become problems as well. What caused one is logged and not sent.
 //! - **Input** is read by [`Json`], [`Query`] and [`Path`], which reject as problems; the first two name every bad
-//!   field at once (see [`fields`]). [`Admin`] as an argument lets only administrators through.
+//!   field at once (see [`fields`]). [`Admin`] and [`SignedIn`] as arguments let only those through.
+//! - **The contract** at `GET /openapi.json` is generated from the [`Routes`] and from the rules that check the input.
 //! - **Lists** are [`Page`]s.
 //! - **`GET /healthz`** says that the service answers.
 //!
@@ -46,17 +46,22 @@
 //! A component is built with `panic = "abort"`: a panic ends the instance, and the host (or the gateway, when it is the called
 //! service that ends) answers for it. So services do not panic on input; lints forbid `unwrap`.
 
+pub mod background;
 pub mod context;
 mod extract;
 pub mod fields;
+mod money;
 pub mod page;
 pub mod problem;
+mod routes;
 mod service;
 pub mod variables;
 pub mod wire;
 
-pub use context::{Admin, Caller, Context};
+pub use context::{Admin, Caller, Context, SignedIn};
 pub use extract::{BODY_LIMIT, Json, Path, Query};
+pub use money::{MAX_AMOUNT, Money};
 pub use page::Page;
 pub use problem::{FieldError, Problem};
+pub use routes::{Operation, Routes, delete, get, patch, post, put};
 pub use service::Service;

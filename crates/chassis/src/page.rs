@@ -6,8 +6,12 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use crate::fields::{self, Rule};
 
 /// How many items a page has unless told.
 pub const DEFAULT_LIMIT: i64 = 20;
@@ -16,7 +20,7 @@ pub const DEFAULT_LIMIT: i64 = 20;
 pub const MAX_LIMIT: i64 = 100;
 
 /// A part of a list.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Page<T> {
     /// The items, in order.
     pub items: Vec<T>,
@@ -49,14 +53,19 @@ pub fn encode(key: &impl Serialize) -> String {
 }
 
 /// The [rule](crate::fields) that reads a cursor.
-pub fn cursor<K: DeserializeOwned>(cursor: String) -> Result<K, String> {
-    let json = BASE64.decode(cursor).unwrap_or_default();
-    serde_json::from_slice(&json).map_err(|_| "is not a cursor of this list".into())
+pub fn cursor<K: DeserializeOwned>() -> impl Rule<String, K> {
+    fields::rule(
+        || json!({"type": "string", "description": "`next_cursor` of the page before"}),
+        |cursor: String| {
+            let json = BASE64.decode(cursor).unwrap_or_default();
+            serde_json::from_slice(&json).map_err(|_| "is not a cursor of this list".into())
+        },
+    )
 }
 
 /// The [rule](crate::fields) for the size of a page.
-pub fn limit(limit: i64) -> Result<i64, String> {
-    crate::fields::whole_number(1..=MAX_LIMIT)(limit)
+pub fn limit() -> impl Rule<i64, i64> {
+    fields::whole_number(1..=MAX_LIMIT)
 }
 
 #[cfg(test)]
@@ -68,7 +77,7 @@ mod tests {
     fn a_cursor_is_there_when_more_follows() {
         let page = Page::new(vec![1, 2, 3], 2, |last| *last);
         assert_eq!(page.items, [1, 2]);
-        assert_eq!(cursor::<i64>(page.next_cursor.unwrap()), Ok(2));
+        assert_eq!(cursor::<i64>().check(page.next_cursor.unwrap()), Ok(2));
         assert_eq!(Page::new(vec![1, 2], 2, |last| *last).next_cursor, None);
         assert_eq!(
             Page::new(Vec::<i64>::new(), 2, |last| *last).next_cursor,
@@ -79,7 +88,7 @@ mod tests {
     #[test]
     fn a_garbled_cursor_is_refused() {
         for garbled in ["", "x", "!!", &encode(&"text"), &encode(&[1])] {
-            assert!(cursor::<i64>(garbled.into()).is_err(), "{garbled}");
+            assert!(cursor::<i64>().check(garbled.into()).is_err(), "{garbled}");
         }
     }
 }

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::wire::HostBody;
 
@@ -318,6 +318,27 @@ impl Problem {
         let passed_on = response.extensions().get::<HostBody>().is_some();
         (failed && untyped && !passed_on).then(|| Self::of_status(status))
     }
+}
+
+/// What every problem has, as JSON Schema; each kind may have members of its own beside.
+pub(crate) fn schema() -> Value {
+    json!({
+        "type": "object",
+        "description": "RFC 9457 problem details",
+        "required": ["type", "title", "status", "request_id"],
+        "properties": {
+            "type": {"type": "string", "description": "the kind, such as urn:souk:problem:not-found"},
+            "title": {"type": "string"},
+            "status": {"type": "integer"},
+            "detail": {"type": "string"},
+            "request_id": {"type": "string"},
+            "errors": {"type": "array", "items": {
+                "type": "object",
+                "required": ["field", "detail"],
+                "properties": {"field": {"type": "string"}, "detail": {"type": "string"}},
+            }},
+        },
+    })
 }
 
 /// "the fields sku and price.amount are not valid".

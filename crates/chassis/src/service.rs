@@ -12,20 +12,22 @@ use spin_sdk::wasip3::http::types::{self, ErrorCode};
 use tower_service::Service as _;
 
 use crate::context::{self, Caller, Context, REQUEST_ID};
+use crate::extract::Json;
 use crate::problem::{self, Problem};
+use crate::routes::Routes;
 use crate::wire;
 
 /// A service: its name, its routes, and whom it believes. Meant to be a `static`.
 pub struct Service {
     name: &'static str,
-    routes: fn() -> Router,
+    routes: fn() -> Routes,
     believes_tokens: bool,
     router: OnceLock<Router>,
 }
 
 impl Service {
     /// A service that other services call: it believes their service tokens.
-    pub const fn private(name: &'static str, routes: fn() -> Router) -> Self {
+    pub const fn private(name: &'static str, routes: fn() -> Routes) -> Self {
         Self {
             name,
             routes,
@@ -35,7 +37,7 @@ impl Service {
     }
 
     /// A service that the outside calls: it looks at no service token.
-    pub const fn public(name: &'static str, routes: fn() -> Router) -> Self {
+    pub const fn public(name: &'static str, routes: fn() -> Routes) -> Self {
         Self {
             name,
             routes,
@@ -92,6 +94,16 @@ impl Service {
         response
     }
 
+    /// Its contract: an OpenAPI 3.1 document, which it serves at `/openapi.json`.
+    pub fn openapi(&self) -> serde_json::Value {
+        (self.routes)().openapi(self.name)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
     async fn route(&self, request: Request<Body>) -> Response {
         let router = self.router.get_or_init(|| self.router());
         match router.clone().call(request).await {
@@ -103,8 +115,12 @@ impl Service {
     fn router(&self) -> Router {
         let health = format!(r#"{{"status":"ok","service":"{}"}}"#, self.name);
         let health = get(async move || ([(header::CONTENT_TYPE, "application/json")], health));
+        let (name, routes) = (self.name, self.routes);
+        let contract = async move || Json(routes().openapi(name));
         (self.routes)()
+            .into_router()
             .route("/healthz", health)
+            .route("/openapi.json", get(contract))
             .fallback(async |uri: Uri| {
                 Problem::not_found(format!("there is nothing at {}", uri.path()))
             })
@@ -140,13 +156,13 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use axum::body::to_bytes;
-    use axum::routing::post;
     use futures::executor::block_on;
     use serde_json::{Value, json};
     use souk_tokens::Role;
+    use uuid::Uuid;
 
     use crate::fields::{self, Fields, FromFields};
-    use crate::{Admin, Json, Path, Query};
+    use crate::{Admin, Json, Path, Query, SignedIn, get, post};
 
     struct Thing(String);
 
@@ -157,17 +173,18 @@ mod tests {
         }
     }
 
-    fn routes() -> Router {
-        Router::new()
-            .route(
-                "/things",
-                post(async |Json(thing): Json<Thing>| thing.0).get(async |_: Query<Thing>| ""),
-            )
-            .route(
-                "/things/{id}",
-                get(async |Path(id): Path<u8>| id.to_string()),
-            )
-            .route("/admin", get(async |_: Admin| "welcome"))
+    fn routes() -> Routes {
+        Routes::new("Things.")
+            .route(post("/things", async |Json(thing): Json<Thing>| thing.0))
+            .route(get("/things", async |_: Query<Thing>| ""))
+            .route(get("/things/{id}", async |Path(id): Path<u8>| {
+                id.to_string()
+            }))
+            .route(get("/admin", async |_: Admin| "welcome"))
+            .route(get("/mine", async |me: SignedIn| me.user.to_string()))
+            .route(get("/orders-only", async |context: Context| {
+                context.require_service(&["orders"])
+            }))
     }
 
     static SERVICE: Service = Service::public("test", routes);
@@ -262,6 +279,40 @@ mod tests {
     fn a_wrong_method_is_told_the_right_ones() {
         let (response, _) = ask(None, "PUT", "/things", "", "");
         assert_eq!(response.headers()[header::ALLOW], "POST,GET,HEAD");
+    }
+
+    #[test]
+    fn the_contract_is_served() {
+        let (response, body) = ask(None, "GET", "/openapi.json", "", "");
+        assert_eq!(response.status(), 200);
+        assert_eq!(body["info"]["title"], "test");
+        assert!(body["paths"]["/things"]["post"].is_object());
+    }
+
+    fn status_of(service: Option<&str>, user: Option<&str>, path: &str) -> StatusCode {
+        let caller = Caller {
+            service: service.map(Into::into),
+            user: user.map(Into::into),
+            role: user.map(|_| Role::Customer),
+        };
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        block_on(SERVICE.answer_to(Ok(Some(caller)), request)).status()
+    }
+
+    #[test]
+    fn signed_in_users_only() {
+        assert_eq!(ask(None, "GET", "/mine", "", "").0.status(), 401);
+        assert_eq!(status_of(Some("gateway"), None, "/mine"), 401);
+        assert_eq!(status_of(Some("gateway"), Some("no id"), "/mine"), 401);
+        let user = Uuid::now_v7().to_string();
+        assert_eq!(status_of(Some("gateway"), Some(&user), "/mine"), 200);
+    }
+
+    #[test]
+    fn named_services_only() {
+        assert_eq!(ask(None, "GET", "/orders-only", "", "").0.status(), 401);
+        assert_eq!(status_of(Some("gateway"), None, "/orders-only"), 403);
+        assert_eq!(status_of(Some("orders"), None, "/orders-only"), 200);
     }
 
     #[test]

@@ -19,6 +19,8 @@ use spin_sdk::wasip3::http_compat::{BodyResult, BodyWriter, IncomingBody};
 use spin_sdk::wasip3::wit_bindgen::{FutureReader, StreamReader};
 use spin_sdk::wasip3::wit_future;
 
+use crate::background;
+
 /// A body that the host holds and nobody has read yet.
 ///
 /// It is both the message's body and, as an extension beside it, the handle by which whoever sends the message on takes the
@@ -103,11 +105,11 @@ pub fn response_from_host(response: types::Response) -> Result<Response<Body>, E
     Ok(arrived)
 }
 
-/// Makes a request to be sent; its URI is an absolute one.
-pub fn request_to_host(request: Request<Body>) -> Result<types::Request, ErrorCode> {
+/// Makes a request to be sent; its URI is an absolute one. Its body is being written when this resolves.
+pub async fn request_to_host(request: Request<Body>) -> Result<types::Request, ErrorCode> {
     let (parts, body) = request.into_parts();
     let headers = headers_to_host(&parts.headers)?;
-    let (contents, trailers) = contents_to_host(body, &parts.extensions);
+    let (contents, trailers, writing) = contents_to_host(body, &parts.extensions);
     let (request, _sent) = types::Request::new(headers, contents, trailers, None);
 
     let invalid = |()| ErrorCode::HttpRequestUriInvalid;
@@ -122,6 +124,9 @@ pub fn request_to_host(request: Request<Body>) -> Result<types::Request, ErrorCo
     request
         .set_path_with_query(uri.path_and_query().map(|path| path.as_str()))
         .map_err(invalid)?;
+    if let Some(writing) = writing {
+        background::spawn(writing).await;
+    }
     Ok(request)
 }
 
@@ -129,7 +134,11 @@ pub fn request_to_host(request: Request<Body>) -> Result<types::Request, ErrorCo
 pub fn response_to_host(response: Response<Body>) -> Result<types::Response, ErrorCode> {
     let (parts, body) = response.into_parts();
     let headers = headers_to_host(&parts.headers)?;
-    let (contents, trailers) = contents_to_host(body, &parts.extensions);
+    let (contents, trailers, writing) = contents_to_host(body, &parts.extensions);
+    if let Some(writing) = writing {
+        // It begins when the handler has returned the response.
+        wasip3::spawn(writing);
+    }
     let (response, _sent) = types::Response::new(headers, contents, trailers);
     response
         .set_status_code(parts.status.as_u16())
@@ -175,24 +184,29 @@ fn headers_to_host(headers: &HeaderMap) -> Result<Fields, ErrorCode> {
     Fields::from_list(&list).map_err(|error| ErrorCode::InternalError(Some(error.to_string())))
 }
 
-/// The streams a message's body is sent by: the host's own where it is passed on unread, none where it is empty.
+/// The streams a message's body is sent by: the host's own where it is passed on unread, none where it is empty. Where they are
+/// new ones, also the work that writes them.
 fn contents_to_host(
     mut body: Body,
     extensions: &Extensions,
-) -> (Option<StreamReader<u8>>, FutureReader<BodyResult>) {
+) -> (
+    Option<StreamReader<u8>>,
+    FutureReader<BodyResult>,
+    Option<impl Future<Output = ()> + use<>>,
+) {
     if let Some((contents, trailers)) = extensions.get().and_then(HostBody::take) {
-        return (Some(contents), trailers);
+        return (Some(contents), trailers, None);
     }
     if body.size_hint().exact() == Some(0) {
         // The writer is dropped at once, and that is when the default is written.
-        return (None, wit_future::new(|| Ok(None)).1);
+        return (None, wit_future::new(|| Ok(None)).1, None);
     }
     let (writer, contents, trailers) = BodyWriter::new();
-    wasip3::spawn(async move {
+    let writing = async move {
         // Where this fails the reader has gone, or is told so by the stream itself.
         _ = writer.send_http_body(&mut body).await;
-    });
-    (Some(contents), trailers)
+    };
+    (Some(contents), trailers, Some(writing))
 }
 
 /// Tells the host that its body was processed well, which is all there is to say when it is passed on or read.

@@ -281,8 +281,8 @@ async fn send(
             .headers_mut()
             .insert(TRACEPARENT, traceparent.clone());
     }
-    let request =
-        wire::request_to_host(request).map_err(|error| CallError::Caller(error.to_string()))?;
+    let request = wire::request_to_host(request).await;
+    let request = request.map_err(|error| CallError::Caller(error.to_string()))?;
     let response = within(timeout, service, wasip3::http::client::send(request)).await?;
     response
         .and_then(wire::response_from_host)

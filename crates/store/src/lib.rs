@@ -113,17 +113,25 @@ impl Database {
         Ok(self.read(sql, parameters).await?.into_iter().next())
     }
 
-    /// Runs a statement that changes something and reads the first row of its `RETURNING`, if there is one.
+    /// Runs a statement that changes something and reads the rows of its `RETURNING`, which are in no particular order.
     ///
     /// It may have to wait for another writer or the disk; the instance's other requests go on meanwhile.
+    pub async fn write<T: FromRow>(
+        &self,
+        sql: &str,
+        parameters: impl IntoIterator<Item = Value>,
+    ) -> Result<Vec<T>, Error> {
+        let connection = self.connection().await?;
+        self.rows(connection.write(sql, parameters).await)
+    }
+
+    /// Like [`write`](Self::write), for the first row, if there is one.
     pub async fn write_one<T: FromRow>(
         &self,
         sql: &str,
         parameters: impl IntoIterator<Item = Value>,
     ) -> Result<Option<T>, Error> {
-        let connection = self.connection().await?;
-        let rows = self.rows(connection.write(sql, parameters).await)?;
-        Ok(rows.into_iter().next())
+        Ok(self.write(sql, parameters).await?.into_iter().next())
     }
 
     /// Makes of a statement's rows what they stand for. After an error the connection is not trusted any more.
@@ -186,5 +194,46 @@ impl Database {
         connection.write("PRAGMA foreign_keys = ON", []).await?;
         migrations::apply(&connection, self.migrations).await?;
         Ok(connection)
+    }
+}
+
+#[cfg(all(test, feature = "native"))]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    static DATABASE: Database = Database::new(
+        "store",
+        &[Migration {
+            name: "0001_numbers",
+            sql: "CREATE TABLE IF NOT EXISTS numbers (number INTEGER PRIMARY KEY)",
+        }],
+    );
+
+    impl FromRow for i64 {
+        fn from_row(row: &mut Row) -> Result<Self, Error> {
+            row.take()
+        }
+    }
+
+    /// The native connection never waits.
+    fn now<T>(work: impl Future<Output = T>) -> T {
+        match pin!(work).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(done) => done,
+            Poll::Pending => panic!("it waits"),
+        }
+    }
+
+    #[test]
+    fn a_write_returns_what_it_has_written() {
+        let insert = "INSERT OR IGNORE INTO numbers VALUES (1), (2), (3) RETURNING number";
+        let mut written: Vec<i64> = now(DATABASE.write(insert, [])).unwrap();
+        written.sort_unstable();
+        assert_eq!(written, [1, 2, 3]);
+        assert_eq!(now(DATABASE.write_one::<i64>(insert, [])), Ok(None));
+        let all: Vec<i64> = now(DATABASE.read("SELECT number FROM numbers", [])).unwrap();
+        assert_eq!(all, [1, 2, 3]);
     }
 }

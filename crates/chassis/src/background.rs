@@ -1,0 +1,21 @@
+//! Work beside a request, and after its answer.
+
+use futures::channel::oneshot;
+use spin_sdk::wasip3;
+
+/// Does this work beside the request that spawns it, also after its answer. Resolves when it has begun.
+///
+/// `wasip3::spawn` alone only notes the work down: it is polled for the first time when its request's task is polled again,
+/// which is when something happens that the task waits for. A request that waits for nothing but the work, such as for the
+/// answer to a call whose body the work writes, would wait in vain. So this makes the task be polled until the work has begun;
+/// from then on it is woken by what it waits for itself.
+pub async fn spawn(work: impl Future<Output = ()> + 'static) {
+    let (begins, mut begun) = oneshot::channel::<()>();
+    wasip3::spawn(async {
+        drop(begins);
+        work.await;
+    });
+    while begun.try_recv().is_ok() {
+        wasip3::wit_bindgen::yield_async().await;
+    }
+}
