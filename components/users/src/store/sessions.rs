@@ -1,0 +1,109 @@
+//! Sessions and their refresh tokens.
+
+use souk_access::Role;
+use souk_store::{Error, FromRow, Row, Value};
+use uuid::Uuid;
+
+use super::{DATABASE, Done, Kept, did, text};
+use crate::domain::{REFRESH_DAYS, Session};
+use crate::store::users::Account;
+
+/// A session that has begun or goes on: what its access token says.
+pub struct Begun {
+    pub id: Uuid,
+    pub user: Uuid,
+    pub role: Role,
+}
+
+impl FromRow for Begun {
+    fn from_row(row: &mut Row) -> Result<Self, Error> {
+        Ok(Self {
+            id: row.take::<Kept<Uuid>>()?.0,
+            user: row.take::<Kept<Uuid>>()?.0,
+            role: row.take::<Kept<Role>>()?.0,
+        })
+    }
+}
+
+impl FromRow for Session {
+    fn from_row(row: &mut Row) -> Result<Self, Error> {
+        Ok(Self {
+            id: row.take()?,
+            created_at: row.take()?,
+            refreshed_at: row.take()?,
+            expires_at: row.take()?,
+            current: row.take()?,
+        })
+    }
+}
+
+/// Begins a session, unless the account's password has changed since it was read, or the account has gone.
+pub async fn begin(
+    account: &Account,
+    token: &str,
+    client: Option<&str>,
+) -> Result<Option<Begun>, Error> {
+    const SQL: &str = "INSERT INTO sessions (id, user_id, token, client, expires_at) \
+        SELECT ?1, id, ?4, ?5, strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ?6) FROM users \
+        WHERE id = ?2 AND password_version = ?3 AND deleted_at IS NULL \
+        RETURNING id, user_id, (SELECT role FROM users WHERE users.id = sessions.user_id)";
+    let parameters = [
+        text(Uuid::now_v7()),
+        text(account.id),
+        account.password_version.into(),
+        token.into(),
+        client.into(),
+        days(REFRESH_DAYS),
+    ];
+    DATABASE.write_one(SQL, parameters).await
+}
+
+/// Puts a new token in the place of the one that is good now; a trigger notes that one as spent. Of two who have the same token
+/// only one finds it.
+pub async fn rotate(token: &str, next: &str) -> Result<Option<Begun>, Error> {
+    const SQL: &str = "UPDATE sessions SET token = ?2, refreshed_at = strftime('%Y-%m-%dT%H:%M:%fZ'), \
+        expires_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ?3) \
+        WHERE token = ?1 AND expires_at > strftime('%Y-%m-%dT%H:%M:%fZ') \
+        RETURNING id, user_id, (SELECT role FROM users WHERE users.id = sessions.user_id)";
+    DATABASE
+        .write_one(SQL, [token.into(), next.into(), days(REFRESH_DAYS)])
+        .await
+}
+
+/// Ends the session that a spent token belongs to; says which.
+pub async fn end_by_spent_token(token: &str) -> Result<Option<Uuid>, Error> {
+    const SQL: &str = "DELETE FROM sessions WHERE id = (SELECT session_id FROM spent_tokens WHERE token = ?1) \
+        RETURNING id, user_id, 'customer'";
+    let ended: Option<Begun> = DATABASE.write_one(SQL, [token.into()]).await?;
+    Ok(ended.map(|session| session.id))
+}
+
+/// A user's sessions, the latest first.
+pub async fn list(user: Uuid, current: Option<Uuid>) -> Result<Vec<Session>, Error> {
+    const SQL: &str = "SELECT id, created_at, refreshed_at, expires_at, id IS ?2 FROM sessions \
+        WHERE user_id = ?1 AND expires_at > strftime('%Y-%m-%dT%H:%M:%fZ') ORDER BY refreshed_at DESC, id DESC";
+    let current = current.map(|session| session.to_string());
+    DATABASE.read(SQL, [text(user), current.into()]).await
+}
+
+/// Ends a session of this user; says whether there was one.
+pub async fn end(user: Uuid, session: Uuid) -> Result<bool, Error> {
+    const SQL: &str = "DELETE FROM sessions WHERE id = ?1 AND user_id = ?2 RETURNING id";
+    did(SQL, [text(session), text(user)]).await
+}
+
+/// Deletes sessions that are over, and spent tokens that were over even if they had not been spent.
+pub async fn prune() -> Result<(), Error> {
+    const OVER: &str = "DELETE FROM sessions WHERE expires_at <= strftime('%Y-%m-%dT%H:%M:%fZ')";
+    const SPENT: &str =
+        "DELETE FROM spent_tokens WHERE spent_at < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ?1)";
+    DATABASE.write_one::<Done>(OVER, []).await?;
+    DATABASE
+        .write_one::<Done>(SPENT, [days(-REFRESH_DAYS)])
+        .await?;
+    Ok(())
+}
+
+fn days(days: i64) -> Value {
+    format!("{days:+} days").into()
+}
