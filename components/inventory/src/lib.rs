@@ -1,0 +1,112 @@
+//! Stock levels, reservations and the stock ledger.
+//!
+//! Reading a level is for all, keeping stock needs the role admin, and reservations are for the service `orders`. Every change is
+//! one SQL statement. Triggers move the stock of all lines of a reservation and write the ledger; a CHECK refuses to oversell.
+
+mod api;
+mod domain;
+mod store;
+
+use souk_chassis::{Page, Routes, Service, get, post, put};
+use spin_sdk::http::{IntoResponse, Request};
+
+use domain::{
+    Adjustment, Audit, Entry, LedgerPart, Level, LevelFilter, NewLevel, NewReservation, Reservation,
+};
+
+/// The service.
+pub static SERVICE: Service = Service::private("inventory", routes);
+
+/// Where Spin hands over a request. (The export has a name that only a Wasm linker takes, hence the condition.)
+#[cfg_attr(target_family = "wasm", spin_sdk::http_service)]
+pub async fn handle(request: Request) -> impl IntoResponse {
+    SERVICE.serve(request).await
+}
+
+fn routes() -> Routes {
+    Routes::new("Stock levels, reservations and the stock ledger.")
+        .route(
+            get("/api/inventory", api::list)
+                .summary(
+                    "The stock of these products; without product_ids, for administrators, of all",
+                )
+                .query::<LevelFilter>()
+                .returns::<Page<Level>>(200)
+                .fails([401, 403]),
+        )
+        .route(
+            get("/api/inventory/audit", api::audit)
+                .summary("Whether the levels are what the ledger and the open reservations say")
+                .for_admins()
+                .returns::<Audit>(200),
+        )
+        .route(
+            get("/api/inventory/{product_id}", api::show)
+                .summary("The stock of a product")
+                .returns::<Level>(200),
+        )
+        .route(
+            put("/api/inventory/{product_id}", api::set)
+                .summary("Set what is on hand of a product")
+                .for_admins()
+                .body::<NewLevel>()
+                .returns::<Level>(200)
+                .fails([409]),
+        )
+        .route(
+            post("/api/inventory/{product_id}/adjustments", api::adjust)
+                .summary("Change what is on hand of a product, and say why")
+                .for_admins()
+                .header(
+                    "idempotency-key",
+                    "makes a repeated adjustment count once",
+                    false,
+                )
+                .body::<Adjustment>()
+                .returns::<Level>(200)
+                .fails([409]),
+        )
+        .route(
+            get("/api/inventory/{product_id}/ledger", api::ledger)
+                .summary("Every movement of a product's stock, newest first")
+                .for_admins()
+                .query::<LedgerPart>()
+                .returns::<Page<Entry>>(200),
+        )
+        .route(
+            get("/internal/reservations/{order_id}", api::reservation)
+                .summary("What an order holds")
+                .for_services()
+                .returns::<Reservation>(200),
+        )
+        .route(
+            put("/internal/reservations/{order_id}", api::reserve)
+                .summary("Reserve all lines of an order, or none")
+                .for_services()
+                .body::<NewReservation>()
+                .returns::<Reservation>(201)
+                .returns::<Reservation>(200)
+                .fails([409]),
+        )
+        .route(
+            post("/internal/reservations/{order_id}/commit", api::commit)
+                .summary("Take what an order holds off the stock for good")
+                .for_services()
+                .returns::<Reservation>(200)
+                .fails([409]),
+        )
+        .route(
+            post("/internal/reservations/{order_id}/release", api::release)
+                .summary("Give back what an order holds or has taken")
+                .for_services()
+                .returns::<Reservation>(200),
+        )
+        .route(
+            post("/internal/tick", api::tick)
+                .summary("Frees what expired reservations hold")
+                .returns_nothing(204),
+        )
+}
+
+#[cfg(test)]
+mod tests;
