@@ -1,4 +1,4 @@
-//! Bindings of the Spin interfaces in `wit/host`, generated at compile time.
+//! Bindings of the interfaces in `wit/host`, generated at compile time.
 #![allow(missing_docs)]
 
 wasmtime::component::bindgen!({
@@ -20,6 +20,8 @@ wasmtime::component::bindgen!({
     },
     with: {
         "spin:key-value/key-value.store": crate::capabilities::key_value::OpenStore,
+        "wasi:keyvalue/store.bucket": crate::capabilities::key_value::OpenStore,
+        "wasi:keyvalue/atomics.cas": crate::capabilities::key_value::CompareAndSwap,
         "spin:sqlite/sqlite.connection": crate::capabilities::sqlite::GuestConnection,
     },
 });
@@ -27,3 +29,4 @@ wasmtime::component::bindgen!({
 pub use spin::key_value::key_value;
 pub use spin::sqlite::sqlite;
 pub use spin::variables::variables;
+pub use wasi::keyvalue as wasi_key_value;

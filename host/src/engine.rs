@@ -1,6 +1,6 @@
 //! The Wasmtime engine all components run in, and the linker with what the host offers them.
 
-use crate::bindings::{key_value, sqlite, variables};
+use crate::bindings::{key_value, sqlite, variables, wasi_key_value};
 use crate::instance::InstanceState;
 use std::time::Duration;
 use wasmtime::component::{HasSelf, Linker};
@@ -57,7 +57,7 @@ fn config() -> Config {
     config
 }
 
-/// The linker: WASI 0.2 and 0.3, HTTP, and Spin's interfaces.
+/// The linker: WASI 0.2 and 0.3, HTTP, key-value stores, and Spin's interfaces.
 ///
 /// # Errors
 /// Never in practice: when two definitions clash.
@@ -68,6 +68,11 @@ pub fn linker(engine: &Engine) -> wasmtime::Result<Linker<InstanceState>> {
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
     key_value::add_to_linker::<_, HasSelf<InstanceState>>(&mut linker, |state| state)?;
+    wasi_key_value::store::add_to_linker::<_, HasSelf<InstanceState>>(&mut linker, |state| state)?;
+    wasi_key_value::atomics::add_to_linker::<_, HasSelf<InstanceState>>(&mut linker, |state| {
+        state
+    })?;
+    wasi_key_value::batch::add_to_linker::<_, HasSelf<InstanceState>>(&mut linker, |state| state)?;
     sqlite::add_to_linker::<_, HasSelf<InstanceState>>(&mut linker, |state| state)?;
     variables::add_to_linker::<_, HasSelf<InstanceState>>(&mut linker, |state| state)?;
     Ok(linker)

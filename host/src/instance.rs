@@ -60,6 +60,8 @@ pub struct InstanceState {
     pub shared: Arc<Shared>,
     /// Key-value handles open now.
     pub open_stores: usize,
+    /// Compare-and-swap handles open now.
+    pub open_swaps: usize,
     /// SQLite connections open now.
     pub open_connections: usize,
     /// How busy the guest is.
@@ -94,6 +96,7 @@ impl InstanceState {
             component,
             shared,
             open_stores: 0,
+            open_swaps: 0,
             open_connections: 0,
             busy: Arc::default(),
         })

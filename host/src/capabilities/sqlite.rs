@@ -3,7 +3,8 @@
 //! A guest's `open` looks like a new connection and takes one from the database's pool at its
 //! first statement. Statements run on blocking threads and stay prepared in the connection; a
 //! read that is over within [`INLINE_STEPS`] runs where it is, since the way to another thread and
-//! back costs more than it does. What a guest may change about a connection (PRAGMAs) is put back
+//! back costs more than it does. Writers of a database form a line: SQLite itself lets them poll for its lock, which is neither
+//! fair nor quick. What a guest may change about a connection (PRAGMAs) is put back
 //! before the next guest gets it; a connection left in any other state is closed instead of pooled.
 
 use super::{Labels, ensure_parent, grant_labels, open_used};
@@ -20,6 +21,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use wasmtime::component::{Accessor, FutureReader, HasSelf, Resource, StreamReader};
 
 /// Connections an instance may hold at once.
@@ -28,6 +30,9 @@ const MAX_CONNECTIONS: usize = 256;
 const MAX_RESULT_BYTES: usize = 64 << 20;
 /// Prepared statements a connection keeps.
 const STATEMENT_CACHE: usize = 128;
+
+/// How long a writer waits for the others, as a new connection's `busy_timeout` says.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Steps of SQLite's virtual machine a read may take on an async thread: about 50 µs, unless a
 /// single step is a long one (a function over a large value). Also how often a statement that runs
@@ -84,7 +89,15 @@ pub fn grant(granted: &[String], config: &BTreeMap<String, PathBuf>) -> Result<L
 }
 
 /// Phase two: the databases of the application, by label.
-pub struct Databases(BTreeMap<String, Pool>);
+pub struct Databases(BTreeMap<String, Database>);
+
+/// One database. Cheap to clone.
+#[derive(Clone)]
+struct Database {
+    pool: Pool,
+    /// The line of those who want to write.
+    line: Arc<tokio::sync::Mutex<()>>,
+}
 
 impl Databases {
     /// Makes a pool for every database that some component may use.
@@ -96,7 +109,7 @@ impl Databases {
     }
 }
 
-fn open_file(label: &str, path: &Path) -> Result<Pool, Problems> {
+fn open_file(label: &str, path: &Path) -> Result<Database, Problems> {
     ensure_parent(path)?;
     let pool = Pool::new(path, |connection| {
         connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
@@ -113,7 +126,10 @@ fn open_file(label: &str, path: &Path) -> Result<Pool, Problems> {
                 path.display()
             ))
         })?;
-    Ok(pool)
+    Ok(Database {
+        pool,
+        line: Arc::default(),
+    })
 }
 
 /// What preparing a statement told about it.
@@ -189,7 +205,7 @@ pub struct GuestConnection(Arc<Session>);
 
 /// A guest's connection from `open` to drop.
 struct Session {
-    database: Pool,
+    database: Database,
     work: Mutex<Work>,
 }
 
@@ -222,7 +238,7 @@ impl Drop for Work {
 }
 
 impl Session {
-    fn new(database: Pool) -> Self {
+    fn new(database: Database) -> Self {
         Self {
             database,
             work: Mutex::default(),
@@ -236,9 +252,11 @@ impl Session {
         statement: String,
         parameters: Vec<Value>,
     ) -> Result<QueryResult, Error> {
-        if let Some(result) = self.read_inline(&statement, &parameters) {
-            return Ok(result);
-        }
+        let turn = match self.try_inline(&statement, &parameters) {
+            Attempt::Read(result) => return Ok(result),
+            Attempt::Writes => Some(self.turn_to_write().await?),
+            Attempt::Unknown => None,
+        };
         let waiting = Waiting::default();
         let abandoned = waiting.0.clone();
         tokio::task::spawn_blocking(move || {
@@ -246,24 +264,36 @@ impl Session {
             ABANDONED.set(Some(abandoned));
             let result = self.run(&mut work, &statement, &parameters);
             ABANDONED.set(None);
+            drop(turn);
             result
         })
         .await
         .unwrap_or_else(|e| Err(Error::Io(e.to_string())))
     }
 
-    /// The result of a read that is quick and waits for nobody; nothing for any other statement,
-    /// whose attempt leaves no trace.
-    fn read_inline(&self, sql: &str, parameters: &[Value]) -> Option<QueryResult> {
-        let mut work = self.work.try_lock().ok()?;
-        let connection = work.connection.as_deref().filter(|_| work.wal)?;
+    /// Tries to read at once, which leaves no trace where it does not succeed.
+    fn try_inline(&self, sql: &str, parameters: &[Value]) -> Attempt {
+        let Ok(mut work) = self.work.try_lock() else {
+            return Attempt::Unknown;
+        };
+        let Some(connection) = work.connection.as_deref().filter(|_| work.wal) else {
+            return Attempt::Unknown;
+        };
         EFFECTS.set(Effects::default());
         INLINE.set(true);
-        let result = quick_read(connection, sql, parameters);
+        let attempt = quick_read(connection, sql, parameters);
         INLINE.set(false);
         // A statement that stays prepared is not looked at again when it runs.
         work.stained |= EFFECTS.get().stains;
-        result
+        attempt
+    }
+
+    /// Waits in the line of writers, for as long as SQLite would wait for its lock.
+    async fn turn_to_write(&self) -> Result<tokio::sync::OwnedMutexGuard<()>, Error> {
+        let turn = self.database.line.clone().lock_owned();
+        tokio::time::timeout(BUSY_TIMEOUT, turn)
+            .await
+            .map_err(|_| Error::Io("database is locked".into()))
     }
 
     fn run(&self, work: &mut Work, sql: &str, parameters: &[Value]) -> Result<QueryResult, Error> {
@@ -294,7 +324,7 @@ impl Session {
 
     /// A connection as a new one would be.
     fn connect(&self) -> rusqlite::Result<Pooled> {
-        let connection = self.database.get()?;
+        let connection = self.database.pool.get()?;
         connection.execute_batch(RESET)?;
         forget_last_insert(&connection);
         Ok(connection)
@@ -337,18 +367,40 @@ impl Drop for Waiting {
     }
 }
 
-/// Steps through a statement that is prepared already and only reads.
-fn quick_read(connection: &Connection, sql: &str, parameters: &[Value]) -> Option<QueryResult> {
-    let mut statement = connection.prepare_cached(sql).ok()?;
+/// What came of trying to run a statement where it is.
+enum Attempt {
+    /// It was a quick read that waited for nobody.
+    Read(QueryResult),
+    /// It is a change, committed when it ends.
+    Writes,
+    /// It is anything else.
+    Unknown,
+}
+
+/// Steps through a statement if it only reads.
+fn quick_read(connection: &Connection, sql: &str, parameters: &[Value]) -> Attempt {
+    let Ok(mut statement) = connection.prepare_cached(sql) else {
+        return Attempt::Unknown;
+    };
     if EFFECTS.get().sets_pragma {
         statement.discard();
-        return None;
+        return Attempt::Unknown;
+    }
+    if !statement.readonly() {
+        // Within a transaction of the guest's the lock may be held already: those who wait in the line would wait for it.
+        return match connection.is_autocommit() {
+            true => Attempt::Writes,
+            false => Attempt::Unknown,
+        };
     }
     // COMMIT and its like read only, in SQLite's eyes, but have no columns.
-    if !statement.readonly() || statement.column_count() == 0 {
-        return None;
+    if statement.column_count() == 0 {
+        return Attempt::Unknown;
     }
-    read_statement(&mut statement, parameters).ok()
+    match read_statement(&mut statement, parameters) {
+        Ok(result) => Attempt::Read(result),
+        Err(_) => Attempt::Unknown,
+    }
 }
 
 /// Runs one statement to its end; also says whether it could only read.
@@ -447,10 +499,10 @@ impl InstanceState {
         if self.open_connections == MAX_CONNECTIONS {
             return Ok(Err(Error::Io("too many open connections".into())));
         }
-        let Some(pool) = self.shared.sqlite.0.get(label) else {
+        let Some(database) = self.shared.sqlite.0.get(label) else {
             return Ok(Err(Error::NoSuchDatabase));
         };
-        let session = Arc::new(Session::new(pool.clone()));
+        let session = Arc::new(Session::new(database.clone()));
         let handle = self.table.push(GuestConnection(session))?;
         self.open_connections += 1;
         Ok(Ok(handle))

@@ -1,6 +1,6 @@
 //! Each capability: what it allows, and what it refuses.
 
-use souk_tests::{Host, Launch, souk_only};
+use souk_tests::{Host, Launch, client, souk_only};
 use std::io::{Read, Write};
 use std::net::TcpListener;
 
@@ -35,6 +35,94 @@ fn key_value_is_refused_unless_granted() {
         host.get("/kv/open-many?store=default").text,
         "error: Error::StoreTableFull"
     );
+}
+
+#[test]
+fn both_key_value_interfaces_open_the_same_stores() {
+    let host = Launch::fixtures().start();
+    let get = |path: &str| host.get(path).text;
+    assert_eq!(get("/atomics/set?store=other&key=a&value=1"), "ok");
+    assert_eq!(get("/kv/get?store=other&key=a"), "1");
+    assert_eq!(get("/kv/set?store=other&key=b&value=2"), "ok");
+    assert_eq!(get("/atomics/get?store=other&key=b"), "2");
+    assert_eq!(get("/atomics/keys?store=other"), "a,b");
+    assert_eq!(get("/atomics/delete?store=other&key=a"), "ok");
+    assert_eq!(get("/atomics/exists?store=other&key=a"), "false");
+    assert_eq!(get("/atomics/exists?store=default&key=b"), "false");
+    assert_eq!(get("/atomics/many?store=other"), "value of m1,value of m3");
+    let denied = "error: Error::AccessDenied";
+    assert_eq!(get("/atomics-denied/get?store=other&key=b"), denied);
+    assert_eq!(get("/atomics/get?store=ungranted&key=b"), denied);
+}
+
+#[test]
+fn a_swap_fails_where_somebody_came_before_and_may_be_tried_again() {
+    let host = Launch::fixtures().start();
+    host.get("/atomics/set?store=default&key=c&value=first");
+    let told = host.get("/atomics/conflict?store=default&key=c").text;
+    assert_eq!(told, "first theirs ours");
+}
+
+#[test]
+fn a_counter_counts_and_nothing_else_does() {
+    souk_only!();
+    let host = Launch::fixtures().start();
+    let increment = |key: &str, by: i64| {
+        let path = format!("/atomics/increment?store=default&key={key}&value={by}");
+        host.get(&path).text
+    };
+    assert_eq!(increment("n", 5), "5");
+    assert_eq!(increment("n", -7), "-2");
+    assert_eq!(increment("big", i64::MAX), i64::MAX.to_string());
+    assert!(increment("big", 1).contains("overflow"));
+    host.get("/atomics/set?store=default&key=word&value=abc");
+    assert!(increment("word", 1).contains("no counter"));
+    assert_eq!(host.get("/kv/get?store=default&key=word").text, "abc");
+}
+
+/// What many clients get who ask at once, each for the path of their number.
+fn at_once(host: &Host, path: impl Fn(usize) -> String) -> Vec<String> {
+    let ask = |url: String| client().get(url).send().unwrap().text().unwrap();
+    std::thread::scope(|scope| {
+        let asked: Vec<_> = (0..60)
+            .map(|number| format!("{}{}", host.url, path(number)))
+            .map(|url| scope.spawn(move || ask(url)))
+            .collect();
+        asked.into_iter().map(|a| a.join().unwrap()).collect()
+    })
+}
+
+#[test]
+fn what_many_instances_change_at_once_is_all_there_also_after_a_power_cut() {
+    souk_only!();
+    let dir = tempfile::tempdir().unwrap();
+    let host = Launch::fixtures().dir(dir.path()).start();
+    let mut sums: Vec<u32> = at_once(&host, |_| "/atomics/increment?store=other&key=n".into())
+        .iter()
+        .map(|sum| sum.parse().unwrap())
+        .collect();
+    sums.sort_unstable();
+    assert_eq!(sums, (1..=60).collect::<Vec<_>>());
+
+    // From nothing and from something: both are the beginning of a swap.
+    let appended = at_once(&host, |client| {
+        format!("/atomics/append?store=other&key=words&value=w{client}")
+    });
+    assert!(appended.iter().all(|answer| answer == "ok"));
+    let made = at_once(&host, |client| {
+        format!("/atomics/create?store=other&key=one&value=w{client}")
+    });
+    assert_eq!(made.iter().filter(|answer| *answer == "made").count(), 1);
+
+    host.kill();
+    let host = Launch::fixtures().dir(dir.path()).start();
+    let words = host.get("/kv/get?store=other&key=words").text;
+    let mut words: Vec<_> = words.split_whitespace().collect();
+    words.sort_unstable();
+    words.dedup();
+    assert_eq!(words.len(), 60);
+    let next = host.get("/atomics/increment?store=other&key=n").text;
+    assert_eq!(next, "61");
 }
 
 #[test]
