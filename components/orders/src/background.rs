@@ -1,0 +1,48 @@
+//! Time, and work that goes on after an answer. In the tests time is theirs, and so is when such work is done.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use futures::future::{Either, select};
+
+#[cfg(not(test))]
+pub use real::{checkpoint, now, sleep, spawn};
+
+#[cfg(test)]
+pub use crate::tests::simulation::{checkpoint, now, sleep, spawn};
+
+#[cfg(not(test))]
+mod real {
+    use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+    pub use souk_chassis::background::spawn;
+
+    /// Milliseconds since 1970.
+    pub fn now() -> i64 {
+        let elapsed = SystemTime::now().duration_since(UNIX_EPOCH);
+        elapsed.map_or(0, |elapsed| {
+            elapsed.as_millis().try_into().unwrap_or(i64::MAX)
+        })
+    }
+
+    /// Waits for so long.
+    pub async fn sleep(duration: Duration) {
+        spin_sdk::time::sleep(duration).await;
+    }
+
+    /// A place where a test may end everything; there is one before and one after everything that has an effect.
+    pub async fn checkpoint() {}
+}
+
+/// Waits for something, but not for longer than this.
+pub async fn within<T>(timeout: Duration, work: impl Future<Output = T>) -> Option<T> {
+    match select(pin!(work), pin!(sleep(timeout))).await {
+        Either::Left((done, _)) => Some(done),
+        Either::Right(((), _)) => None,
+    }
+}
+
+/// How long it is until a moment.
+pub fn until(moment: i64) -> Duration {
+    Duration::from_millis((moment - now()).try_into().unwrap_or(0))
+}

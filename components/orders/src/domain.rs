@@ -1,0 +1,359 @@
+//! What an order is. Pure: no I/O. What a customer sends is in [`placing`], how the saga goes on in [`saga`].
+
+pub mod placing;
+pub mod saga;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use souk_chassis::fields::{self, Fields, FromFields};
+use souk_chassis::{Money, page};
+use uuid::Uuid;
+
+use saga::Saga;
+
+/// Where an order stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    Pending,
+    Reserved,
+    Authorized,
+    Confirmed,
+    Shipped,
+    Delivered,
+    Rejected,
+    Cancelled,
+}
+
+impl Status {
+    /// The words for them, as a filter takes them.
+    pub const WORDS: &'static [&'static str] = &[
+        "pending",
+        "reserved",
+        "authorized",
+        "confirmed",
+        "shipped",
+        "delivered",
+        "rejected",
+        "cancelled",
+    ];
+
+    /// Whether nothing follows it.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Delivered | Self::Rejected | Self::Cancelled)
+    }
+}
+
+/// Why an order was rejected or cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// A product is not sold, or not in the same currency as the others.
+    ProductUnavailable,
+    /// There is not enough of a product.
+    OutOfStock,
+    /// The stock could not be reserved, or is not reserved any more.
+    ReservationRefused,
+    /// The card was declined.
+    PaymentDeclined,
+    /// The payment could not be made at all.
+    PaymentRefused,
+    /// The card was good when the order was confirmed, and then the money could not be taken.
+    PaymentCaptureFailed,
+    /// The products could not be looked up for a long time.
+    ProductsUnreachable,
+    /// The stock could not be reserved for a long time.
+    InventoryUnreachable,
+    /// The payment could not be authorized for a long time.
+    PaymentsUnreachable,
+    CancelledByCustomer,
+    CancelledByAdmin,
+}
+
+impl Reason {
+    /// The status that the request which placed the order is answered with.
+    pub fn answer_status(self) -> u16 {
+        match self {
+            Self::PaymentDeclined | Self::PaymentRefused | Self::PaymentCaptureFailed => 402,
+            Self::ProductUnavailable => 422,
+            _ => 409,
+        }
+    }
+
+    pub fn is_cancellation(self) -> bool {
+        matches!(self, Self::CancelledByCustomer | Self::CancelledByAdmin)
+    }
+}
+
+/// What more there is to say of a [`Reason`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Details {
+    /// Of a declined payment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decline_code: Option<String>,
+    /// Of which products there is not enough.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lines: Vec<ShortLine>,
+    /// Which fields of the request named something that cannot be ordered.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mistakes: Vec<Mistake>,
+}
+
+/// A product of which there is not enough.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShortLine {
+    pub product_id: String,
+    pub requested: i64,
+    pub available: i64,
+}
+
+/// A field that cannot be as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mistake {
+    pub field: String,
+    pub detail: String,
+}
+
+/// A line of an order, priced as it was when the order was placed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Line {
+    pub product_id: String,
+    /// None until the products could be looked up, as with the prices.
+    pub name: Option<String>,
+    pub quantity: i64,
+    pub unit_price: Option<Money>,
+    pub line_total: Option<Money>,
+}
+
+impl Line {
+    /// A line that has no price yet.
+    pub fn new(product_id: impl Into<String>, quantity: i64) -> Self {
+        Self {
+            product_id: product_id.into(),
+            name: None,
+            quantity,
+            unit_price: None,
+            line_total: None,
+        }
+    }
+}
+
+/// Where an order goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Address {
+    pub name: String,
+    pub line1: String,
+    pub line2: Option<String>,
+    pub city: String,
+    pub postal_code: String,
+    pub region: Option<String>,
+    /// ISO 3166-1 alpha-2.
+    pub country: String,
+    pub phone: Option<String>,
+}
+
+/// What an order knows of the card.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct CardSummary {
+    pub brand: String,
+    pub last4: String,
+}
+
+/// How an order was sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Shipment {
+    pub carrier: String,
+    pub tracking: String,
+}
+
+impl FromFields for Shipment {
+    fn from_fields(fields: &mut Fields) -> Self {
+        Self {
+            carrier: fields.required("carrier", fields::line(1..=50)),
+            tracking: fields.required("tracking", fields::line(1..=100)),
+        }
+    }
+}
+
+/// A status an order has or had.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HistoryEntry {
+    /// Its place in the history, from 1.
+    pub seq: i64,
+    pub status: Status,
+    pub at: String,
+    pub reason: Option<Reason>,
+}
+
+/// An order, with all that is kept of it.
+#[derive(Debug, Clone)]
+pub struct Order {
+    pub id: String,
+    pub user_id: String,
+    /// Of the request that placed it.
+    pub request_hash: String,
+    pub status: Status,
+    pub reason: Option<Reason>,
+    pub details: Details,
+    pub lines: Vec<Line>,
+    /// None until the products could be looked up.
+    pub total: Option<Money>,
+    pub shipping_address: Address,
+    pub card: CardSummary,
+    pub shipment: Option<Shipment>,
+    pub created_at: String,
+    /// What the request that placed it was answered with; none while that is not decided.
+    pub answer_status: Option<u16>,
+    pub saga: Saga,
+    /// Where it was read as well.
+    pub history: Vec<HistoryEntry>,
+}
+
+/// An order as its owner sees it.
+#[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "Order")]
+pub struct OrderView {
+    pub id: String,
+    pub user_id: String,
+    pub status: Status,
+    /// Why it was rejected or cancelled, or is about to be.
+    pub reason: Option<Reason>,
+    pub items: Vec<Line>,
+    pub total: Option<Money>,
+    pub shipping_address: Address,
+    pub payment: CardSummary,
+    pub shipment: Option<Shipment>,
+    pub history: Vec<HistoryEntry>,
+    pub created_at: String,
+    /// When its status last changed.
+    pub updated_at: String,
+}
+
+impl Order {
+    /// The order as it is.
+    pub fn into_view(self) -> OrderView {
+        let last = self.history.last();
+        OrderView {
+            status: self.status,
+            reason: self.reason,
+            updated_at: last.map_or(self.created_at.clone(), |last| last.at.clone()),
+            id: self.id,
+            user_id: self.user_id,
+            items: self.lines,
+            total: self.total,
+            shipping_address: self.shipping_address,
+            payment: self.card,
+            shipment: self.shipment,
+            history: self.history,
+            created_at: self.created_at,
+        }
+    }
+
+    /// The order as it was when it was confirmed: what the request that placed it is answered with, then and ever after.
+    pub fn into_confirmation(mut self) -> OrderView {
+        let confirmed = |entry: &HistoryEntry| entry.status == Status::Confirmed;
+        let length = self.history.iter().position(confirmed);
+        self.history
+            .truncate(length.map_or(usize::MAX, |index| index + 1));
+        self.status = Status::Confirmed;
+        self.reason = None;
+        self.shipment = None;
+        self.into_view()
+    }
+}
+
+/// Which orders are listed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Filter {
+    pub user_id: Option<Uuid>,
+    pub status: Option<Status>,
+    pub limit: i64,
+    /// The id of the last order of the page before.
+    pub before: Option<Uuid>,
+}
+
+impl FromFields for Filter {
+    fn from_fields(fields: &mut Fields) -> Self {
+        Self {
+            user_id: fields.optional("user_id", fields::uuid()),
+            status: fields.optional("status", fields::one_of(Status::WORDS)),
+            limit: fields
+                .optional("limit", page::limit())
+                .unwrap_or(page::DEFAULT_LIMIT),
+            before: fields.optional("cursor", page::cursor()),
+        }
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use serde_json::json;
+
+    pub fn order() -> Order {
+        Order {
+            id: "o1".into(),
+            user_id: "u1".into(),
+            request_hash: String::new(),
+            status: Status::Pending,
+            reason: None,
+            details: Details::default(),
+            lines: vec![Line::new("p1", 2)],
+            total: None,
+            shipping_address: Address::default(),
+            card: CardSummary {
+                brand: "visa".into(),
+                last4: "4242".into(),
+            },
+            shipment: None,
+            created_at: "t0".into(),
+            answer_status: None,
+            saga: Saga::new("lease".into(), "token".into(), None, 0),
+            history: Vec::new(),
+        }
+    }
+
+    fn history(statuses: &[Status]) -> Vec<HistoryEntry> {
+        let entry = |(seq, status): (i64, &Status)| HistoryEntry {
+            seq,
+            status: *status,
+            at: format!("t{seq}"),
+            reason: (*status == Status::Cancelled).then_some(Reason::CancelledByCustomer),
+        };
+        (1..).zip(statuses).map(entry).collect()
+    }
+
+    #[test]
+    fn a_confirmation_stays_what_it_was() {
+        use Status::*;
+        let at_first = Order {
+            status: Confirmed,
+            history: history(&[Pending, Reserved, Authorized, Confirmed]),
+            ..order()
+        };
+        let later = Order {
+            status: Cancelled,
+            reason: Some(Reason::CancelledByCustomer),
+            shipment: Some(Shipment {
+                carrier: "c".into(),
+                tracking: "t".into(),
+            }),
+            history: history(&[Pending, Reserved, Authorized, Confirmed, Cancelled]),
+            ..order()
+        };
+        assert_eq!(later.clone().into_confirmation(), at_first.into_view());
+        let now = later.into_view();
+        assert_eq!((now.status, now.updated_at.as_str()), (Cancelled, "t5"));
+        assert_eq!(now.reason, Some(Reason::CancelledByCustomer));
+    }
+
+    #[test]
+    fn the_words_for_statuses_are_the_statuses() {
+        for word in Status::WORDS {
+            let status: Status = serde_json::from_value(json!(word)).unwrap();
+            assert_eq!(json!(status), json!(word));
+        }
+    }
+}

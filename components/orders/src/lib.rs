@@ -1,0 +1,98 @@
+//! Orders, their history and status, and the checkout saga.
+//!
+//! An order is placed by one statement, and from then on it goes its way whether or not anybody waits: stock is reserved, the
+//! payment authorized, the order confirmed, the payment captured and the stock taken; and when one of these fails for good,
+//! what was done is undone. Each step is in the database before it is taken, so an instance may end at any point.
+
+mod api;
+mod background;
+mod clients;
+mod domain;
+mod saga;
+mod store;
+mod stream;
+
+use souk_chassis::{Page, Routes, Service, get, post};
+use spin_sdk::http::{IntoResponse, Request};
+
+use domain::placing::NewOrder;
+use domain::{Filter, OrderView, Shipment};
+
+/// The service.
+pub static SERVICE: Service = Service::private("orders", routes);
+
+/// Where Spin hands over a request. (The export has a name that only a Wasm linker takes, hence the condition.)
+#[cfg_attr(target_family = "wasm", spin_sdk::http_service)]
+pub async fn handle(request: Request) -> impl IntoResponse {
+    SERVICE.serve(request).await
+}
+
+fn routes() -> Routes {
+    Routes::new("Orders, their history and status, and the checkout.")
+        .route(
+            post("/api/orders", api::place)
+                .summary("Order, and pay")
+                .for_customers()
+                .header(
+                    "idempotency-key",
+                    "a value of the client's own for this order: the same key again is the same order",
+                    true,
+                )
+                .body::<NewOrder>()
+                .returns::<OrderView>(201)
+                .returns::<OrderView>(202)
+                .fails([402, 409]),
+        )
+        .route(
+            get("/api/orders", api::list)
+                .summary("List orders: one's own; an administrator's list has everybody's")
+                .for_customers()
+                .query::<Filter>()
+                .returns::<Page<OrderView>>(200),
+        )
+        .route(
+            get("/api/orders/{id}", api::show)
+                .summary("An order with its history")
+                .for_customers()
+                .returns::<OrderView>(200),
+        )
+        .route(
+            get("/api/orders/{id}/stream", stream::follow)
+                .summary("Follow an order's status as server-sent events")
+                .for_customers()
+                .header("last-event-id", "the last event that was seen", false)
+                .returns_stream(200, "text/event-stream")
+                .returns_nothing(204),
+        )
+        .route(
+            post("/api/orders/{id}/cancel", api::cancel)
+                .summary("Cancel an order that has not been shipped")
+                .for_customers()
+                .returns::<OrderView>(200)
+                .returns::<OrderView>(202)
+                .fails([409]),
+        )
+        .route(
+            post("/api/orders/{id}/ship", api::ship)
+                .summary("Note that an order was sent")
+                .for_admins()
+                .body::<Shipment>()
+                .returns::<OrderView>(200)
+                .fails([409]),
+        )
+        .route(
+            post("/api/orders/{id}/deliver", api::deliver)
+                .summary("Note that an order has arrived")
+                .for_admins()
+                .returns::<OrderView>(200)
+                .fails([409]),
+        )
+        .route(
+            post("/internal/tick", api::tick)
+                .summary("Go on with what is due")
+                .returns_nothing(204),
+        )
+}
+
+#[cfg(test)]
+mod tests;
