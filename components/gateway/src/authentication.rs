@@ -1,62 +1,123 @@
-//! Who is calling from outside.
+//! Who is calling from outside: whoever shows an access token that `users` has signed.
 //!
-//! Until there are accounts there is one secret, the variable `admin_token`, and whoever shows it as a bearer token is an
-//! administrator. Where it is empty nobody is. No token at all is the public; a wrong one is refused rather than ignored.
+//! No token at all is the public. One that is not to be believed is refused on every route, also on those that need none:
+//! whoever shows a token means to be somebody, and would be surprised to be nobody.
 
-use http::header::{self, HeaderMap};
-use souk_chassis::{Caller, Problem, variables};
-use souk_tokens::Role;
-use subtle::ConstantTimeEq;
+use http::StatusCode;
+use http::header::{self, HeaderMap, HeaderValue};
+use souk_access::{Claims, Invalid};
+use souk_chassis::{Caller, Context, Problem, context};
+use uuid::Uuid;
+
+use crate::keys::{self, Refusal};
+
+/// Somebody who is signed in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Who it is.
+    pub caller: Caller,
+    /// The session of the token.
+    pub session: Uuid,
+}
+
+impl Identity {
+    /// The user's id.
+    pub fn user(&self) -> Option<&str> {
+        self.caller.user.as_deref()
+    }
+}
+
+impl From<Claims> for Identity {
+    fn from(claims: Claims) -> Self {
+        Self {
+            caller: Caller {
+                service: None,
+                user: Some(claims.sub.to_string()),
+                role: Some(claims.role),
+            },
+            session: claims.sid,
+        }
+    }
+}
 
 /// Reads who is calling off the request's headers; nobody is the public.
-pub async fn authenticate(headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
-    let Some(authorization) = headers.get(header::AUTHORIZATION) else {
+pub async fn authenticate(
+    context: &Context,
+    headers: &HeaderMap,
+) -> Result<Option<Identity>, Problem> {
+    let Some(token) = bearer(headers)? else {
         return Ok(None);
     };
-    let token = bearer(authorization.as_bytes())
-        .ok_or_else(|| Problem::unauthorized("the scheme must be Bearer"))?;
-    let admin_token = variables::get("admin_token").await?.unwrap_or_default();
-    match is_admin(token, &admin_token) {
-        true => Ok(Some(Caller {
-            service: None,
-            user: None,
-            role: Some(Role::Admin),
-        })),
-        false => Err(Problem::unauthorized("the access token is not valid")),
+    let now = i64::try_from(context::now()).unwrap_or(i64::MAX);
+    match keys::verify(context, token, now).await {
+        Ok(claims) => Ok(Some(claims.into())),
+        Err(refusal) => Err(problem(&refusal)),
     }
 }
 
 /// The token of an `authorization: Bearer <token>`.
-fn bearer(authorization: &[u8]) -> Option<&[u8]> {
-    let (scheme, token) = authorization.split_at_checked("Bearer ".len())?;
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let mut values = headers.get_all(header::AUTHORIZATION).into_iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => token_of(value)
+            .map(Some)
+            .ok_or_else(|| Problem::unauthorized("the scheme of authorization must be Bearer")),
+        (Some(_), Some(_)) => Err(Problem::unauthorized("there must be one authorization")),
+    }
+}
+
+fn token_of(authorization: &HeaderValue) -> Option<&str> {
+    let (scheme, token) = authorization.to_str().ok()?.split_once(' ')?;
     scheme
-        .eq_ignore_ascii_case(b"Bearer ")
+        .eq_ignore_ascii_case("bearer")
         .then(|| token.trim_ascii())
 }
 
-/// Compares in constant time, so that the time taken says nothing about the secret.
-fn is_admin(token: &[u8], admin_token: &str) -> bool {
-    !admin_token.is_empty() && bool::from(token.ct_eq(admin_token.as_bytes()))
+fn problem(refusal: &Refusal) -> Problem {
+    let problem = match refusal {
+        Refusal::NoKeys => {
+            return Problem::unavailable("the access token cannot be verified at the moment", 1);
+        }
+        Refusal::Invalid(Invalid::Expired) => Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "token-expired",
+            "The access token has expired",
+            "get a new one with the refresh token",
+        ),
+        Refusal::Invalid(invalid) => Problem::unauthorized(invalid.to_string()),
+    };
+    let challenge = HeaderValue::from_static(r#"Bearer error="invalid_token""#);
+    problem.header(header::WWW_AUTHENTICATE, challenge)
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
     fn a_bearer_token_is_read() {
-        assert_eq!(bearer(b"Bearer abc"), Some(&b"abc"[..]));
-        assert_eq!(bearer(b"bearer  abc "), Some(&b"abc"[..]));
-        for other in [&b"Basic abc"[..], b"Bearerabc", b"Bearer", b""] {
-            assert_eq!(bearer(other), None);
+        let bearer = |values: &[&str]| {
+            let pair = |value: &&str| (header::AUTHORIZATION, value.parse().unwrap());
+            let headers: HeaderMap = values.iter().map(pair).collect();
+            bearer(&headers).map(|token| token.map(str::to_owned)).ok()
+        };
+        assert_eq!(bearer(&[]), Some(None));
+        assert_eq!(bearer(&["Bearer abc"]), Some(Some("abc".into())));
+        assert_eq!(bearer(&["bearer  abc "]), Some(Some("abc".into())));
+        assert_eq!(bearer(&["Bearer "]), Some(Some(String::new())));
+        for refused in ["Basic abc", "Bearerabc", "Bearer", "", "Bearer ä"] {
+            assert_eq!(bearer(&[refused]), None, "{refused}");
         }
+        assert_eq!(bearer(&["Bearer a", "Bearer a"]), None);
     }
 
     #[test]
-    fn only_the_secret_makes_an_admin() {
-        assert!(is_admin(b"s3cret", "s3cret"));
-        assert!(!is_admin(b"s3cre", "s3cret"));
-        assert!(!is_admin(b"", "s3cret"));
-        assert!(!is_admin(b"", ""), "without a secret there is no admin");
+    fn whoever_cannot_be_verified_now_may_come_back() {
+        assert_eq!(problem(&Refusal::NoKeys).status(), 503);
+        for invalid in [Invalid::Expired, Invalid::UnknownKey, Invalid::Malformed] {
+            assert_eq!(problem(&Refusal::Invalid(invalid)).status(), 401);
+        }
     }
 }

@@ -1,73 +1,146 @@
-//! The way through the gateway.
-
-use std::time::Duration;
+//! The way through the gateway: what is done with every request, in order.
 
 use axum::extract::Request;
-use axum::response::Response;
-use http::StatusCode;
-use http::header::{self, HeaderName, HeaderValue};
-use souk_chassis::context::REQUEST_ID;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, StatusCode};
 use souk_chassis::{Context, Problem};
+use std::net::IpAddr;
 
-use crate::authentication::authenticate;
-use crate::routes;
+use crate::authentication::{Identity, authenticate};
+use crate::compression::Wish;
+use crate::routes::Route;
+use crate::settings::{self, Settings};
+use crate::{bounds, cors, limiter, limits, routes};
 
-/// How long a service may take to begin its answer.
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// The session of whoever is signed in, for the service.
+const SESSION: HeaderName = HeaderName::from_static("x-souk-session");
 
-/// Passes a request on to the service whose it is.
-pub async fn pass(mut context: Context, request: Request) -> Result<Response, Problem> {
-    context.caller = authenticate(request.headers()).await?;
+/// The client's address, for the service.
+const CLIENT: HeaderName = HeaderName::from_static("x-souk-client");
 
+/// Takes a request in, and what every answer carries out.
+pub async fn enter(context: Context, request: Request, next: Next) -> Response {
+    let settings = match settings::get().await {
+        Ok(settings) => settings,
+        Err(problem) => return secure(problem.into_response()),
+    };
+    let origin = request.headers().get(header::ORIGIN).cloned();
+    let mut response = match *request.method() {
+        Method::OPTIONS => options(&request, settings),
+        _ => serve(context, request, next, settings).await,
+    };
+    settings
+        .origins
+        .tell(origin.as_ref(), response.headers_mut());
+    secure(response)
+}
+
+/// Says what may be asked. This costs nothing, so it counts against no limit.
+fn options(request: &Request, settings: &Settings) -> Response {
     let path = request.uri().path();
-    let route = routes::find(request.method(), path)
-        .ok_or_else(|| Problem::not_found(format!("there is nothing at {path}")))?;
+    let methods = routes::allowed_methods(path);
+    if methods.is_empty() {
+        return Problem::not_found(format!("there is nothing at {path}")).into_response();
+    }
+    if cors::is_preflight(request) {
+        let origin = request.headers().get(header::ORIGIN);
+        return settings.origins.preflight(origin, &methods);
+    }
+    let allow = HeaderValue::try_from(methods.join(", ")).expect("methods are plain words");
+    (StatusCode::NO_CONTENT, [(header::ALLOW, allow)]).into_response()
+}
+
+/// Counts a request against its limits, whatever comes of it, and answers it where it is within them.
+async fn serve(context: Context, request: Request, next: Next, settings: &Settings) -> Response {
+    let route = bounds::check_head(&request)
+        .and_then(|()| routes::find(request.method(), request.uri().path()));
+    let identity = authenticate(&context, request.headers()).await;
+    let client = limits::client_of(&request);
+
+    let class = route
+        .as_ref()
+        .map_or(limits::Class::Ordinary, |route| route.class);
+    let user = identity.as_ref().ok().and_then(Option::as_ref);
+    let charges = settings.charges(class, client, user.and_then(Identity::user));
+    let verdict = limiter::count(&context, &charges).await;
+
+    let answered = match verdict.map_or(Ok(()), limits::Verdict::admit) {
+        Ok(()) => admit(context, request, next, route, identity, client).await,
+        Err(problem) => Err(problem),
+    };
+    let mut response = answered.unwrap_or_else(IntoResponse::into_response);
+    if let Some(verdict) = verdict {
+        verdict.tell(response.headers_mut());
+    }
+    response
+}
+
+/// Lets a request in that is well-formed, from somebody who may make it.
+async fn admit(
+    mut context: Context,
+    mut request: Request,
+    next: Next,
+    route: Result<&'static Route, Problem>,
+    identity: Result<Option<Identity>, Problem>,
+    client: Option<IpAddr>,
+) -> Result<Response, Problem> {
+    let (route, identity) = (route?, identity?);
+    context.caller = identity.as_ref().map(|identity| identity.caller.clone());
     route.admit(&context)?;
 
-    let response = souk_client::forward(&context, route.service, request, TIMEOUT).await?;
-    match failure(&response, route.service) {
-        Some(problem) => Err(problem),
-        None => Ok(response),
+    introduce(request.headers_mut(), identity, client);
+    let wish = Wish::take(&request.method().clone(), request.headers_mut());
+    let mut request = bounds::check_body(request, route.timeout).await?;
+    request.extensions_mut().insert(context);
+    request.extensions_mut().insert(route);
+    wish.fulfil(next.run(request).await).await
+}
+
+/// Tells the service who is there, beside what the service token says. What begins with `x-souk-` is said by nobody else,
+/// and the access token has done its work.
+fn introduce(headers: &mut HeaderMap, identity: Option<Identity>, client: Option<IpAddr>) {
+    let forged: Vec<_> = headers
+        .keys()
+        .filter(|name| name.as_str().starts_with("x-souk-"))
+        .cloned()
+        .collect();
+    for name in forged {
+        headers.remove(name);
+    }
+    headers.remove(header::AUTHORIZATION);
+    let session = identity.map(|identity| identity.session.to_string());
+    let client = client.map(|client| client.to_string());
+    for (name, value) in [(SESSION, session), (CLIENT, client)] {
+        if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
+            headers.insert(name, value);
+        }
     }
 }
 
-/// Every service puts the request id on its answers. A server error without it is the host's, for a service that crashed, had
-/// no place left or took too long.
-fn failure(response: &Response, service: &str) -> Option<Problem> {
-    if response.headers().contains_key(REQUEST_ID) {
-        return None;
-    }
-    match response.status() {
-        StatusCode::SERVICE_UNAVAILABLE => {
-            let detail = format!("the service {service} is too busy");
-            Some(Problem::unavailable(detail, 1))
-        }
-        StatusCode::GATEWAY_TIMEOUT => {
-            let detail = format!("the service {service} did not answer in time");
-            Some(Problem::gateway_timeout(detail))
-        }
-        status if status.is_server_error() => Some(Problem::bad_gateway(format!(
-            "the service {service} failed"
-        ))),
-        _ => None,
-    }
-}
-
-/// What browsers are told about every answer: data, to be taken for nothing else, framed by nobody.
-pub async fn secure(mut response: Response) -> Response {
-    const SECURITY: [(HeaderName, &str); 3] = [
+/// What browsers and caches are told about every answer: data, to be taken for nothing else, framed by nobody, and kept by
+/// nobody unless the service says otherwise.
+fn secure(mut response: Response) -> Response {
+    const SECURITY: [(HeaderName, &str); 4] = [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (
             header::CONTENT_SECURITY_POLICY,
             "default-src 'none'; frame-ancestors 'none'",
         ),
         (header::REFERRER_POLICY, "no-referrer"),
+        (
+            HeaderName::from_static("cross-origin-resource-policy"),
+            "same-origin",
+        ),
     ];
+    let headers = response.headers_mut();
     for (name, value) in SECURITY {
-        response
-            .headers_mut()
-            .insert(name, HeaderValue::from_static(value));
+        headers.insert(name, HeaderValue::from_static(value));
     }
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
     response
 }
 
@@ -75,21 +148,49 @@ pub async fn secure(mut response: Response) -> Response {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use axum::body::Body;
-    use axum::response::IntoResponse;
+    use souk_chassis::Caller;
+    use uuid::Uuid;
+
+    fn introduced(identity: Option<Identity>, client: Option<&str>) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for name in [
+            "x-souk-session",
+            "x-souk-client",
+            "x-souk-anything",
+            "authorization",
+        ] {
+            headers.append(name, "forged".parse().unwrap());
+            headers.append(name, "twice".parse().unwrap());
+        }
+        headers.insert("x-cart-token", "mine".parse().unwrap());
+        introduce(
+            &mut headers,
+            identity,
+            client.map(|client| client.parse().unwrap()),
+        );
+        headers
+    }
 
     #[test]
-    fn a_server_error_that_is_not_a_services_is_the_hosts() {
-        let status = |status: u16, header: &str| {
-            let response = Response::builder().status(status).header(header, "x");
-            let response = response.body(Body::empty()).unwrap();
-            let problem = failure(&response, "carts").map(IntoResponse::into_response);
-            problem.map(|response| response.status().as_u16())
+    fn nobody_is_introduced_by_themselves() {
+        let headers = introduced(None, None);
+        let names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        assert_eq!(names, ["x-cart-token"]);
+    }
+
+    #[test]
+    fn a_service_learns_the_session_and_the_address() {
+        let identity = Identity {
+            caller: Caller {
+                service: None,
+                user: None,
+                role: None,
+            },
+            session: Uuid::nil(),
         };
-        assert_eq!(status(500, "content-type"), Some(502));
-        assert_eq!(status(503, "content-type"), Some(503));
-        assert_eq!(status(504, "content-type"), Some(504));
-        assert_eq!(status(500, "x-request-id"), None);
-        assert_eq!(status(404, "content-type"), None);
+        let headers = introduced(Some(identity), Some("2001:db8::1"));
+        assert_eq!(headers[SESSION], Uuid::nil().to_string());
+        assert_eq!(headers[CLIENT], "2001:db8::1");
+        assert_eq!(headers.get_all(CLIENT).iter().count(), 1);
     }
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
+use schemars::JsonSchema;
 use serde::Serialize;
 use souk_chassis::{Context, Json};
 use souk_client::Call;
@@ -13,22 +14,26 @@ use crate::routes;
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How all services are.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Report {
+    /// How they are together.
     status: State,
+    /// Each of them.
     services: Vec<Health>,
 }
 
 /// How one service is.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Health {
+    /// Its name.
     service: &'static str,
+    /// Whether it answers.
     status: State,
     /// How long it took to answer, or to fail.
     latency_ms: f64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum State {
     /// It answers.

@@ -1,24 +1,48 @@
 //! The gateway: the one public entry to every service, at `/api/...`.
 //!
-//! A request goes through these steps, in this order (see `door.rs`):
+//! Every request goes through the same steps, in this order (`door.rs`):
 //!
-//! 1. **Request id**: kept or made, and put on everything that follows (the chassis does this for every service).
-//! 2. **Authentication**: who is it? See `authentication.rs`.
-//! 3. **Route**: whose request is it, and may this caller make it? See the table in `routes.rs`.
-//! 4. **Forward**: to that service, with a service token that says who calls; bodies stream both ways.
+//! | step | room |
+//! |---|---|
+//! | preflights and `OPTIONS` are answered at once | `cors`, `routes` |
+//! | the head may not be too large | `bounds` |
+//! | whose is it? | `routes`, a table one can read |
+//! | who is it? An access token is verified with the keys of `users`, which are kept | `authentication`, `keys` |
+//! | is it within the limits of its client and its account? | `limits` says what they are, `limiter` counts |
+//! | may this caller make it? | `routes` |
+//! | the body may not be too large | `bounds` |
+//! | it is passed on, or answered here | `forward`; `aggregation`, `contract` (`merge`), `health` |
+//! | the answer is compressed where that pays, and gets the headers that every answer has | `compression`, `cors`, `door` |
 //!
-//! What the gateway answers itself is `/healthz` and `/api/health`. Every error is a problem: 401, 403, 404 for a path that is no
-//! route, 502, 503 and 504 where a service fails, is not there, or takes too long.
+//! Whoever called goes on to the service in the service token, the session in `x-souk-session`, the client's address in
+//! `x-souk-client`. Bodies pass through without being read where they can, and streams as they come.
+//!
+//! Every error is a problem: 401 (`token-expired` where that is all), 403, 404 for a path that is no route, 405, 408, 413,
+//! 414, 429, 431, and 502, 503 and 504 where a service fails, is not there, or takes too long.
 
+mod aggregation;
 mod authentication;
+mod bounds;
+mod clients;
+mod compression;
+mod contract;
+mod cors;
 mod door;
+mod forward;
 mod health;
+mod keys;
+mod limiter;
+mod limits;
+mod merge;
 mod routes;
+mod settings;
+mod store;
 
 use axum::Router;
-use axum::middleware::map_response;
-use axum::routing::{any, get};
-use souk_chassis::Service;
+use axum::middleware::from_fn;
+use axum::routing::any;
+use http::StatusCode;
+use souk_chassis::{Context, Routes, Service, get, post};
 use spin_sdk::http::{IntoResponse, Request};
 
 /// The gateway, as a service like the others.
@@ -30,9 +54,50 @@ pub async fn handle(request: Request) -> impl IntoResponse {
     SERVICE.serve(request).await
 }
 
-fn routes() -> Router {
-    Router::new()
-        .route("/api/health", get(health::report))
-        .route("/api/{*path}", any(door::pass))
-        .layer(map_response(door::secure))
+fn routes() -> Routes {
+    Routes::new("The shop as a whole.")
+        .route(
+            get("/api/health", health::report)
+                .summary("How the services are")
+                .returns::<health::Report>(200),
+        )
+        .route(
+            get("/api/home", aggregation::home)
+                .summary("What the start page shows")
+                .returns::<aggregation::Home>(200),
+        )
+        .route(
+            get("/api/openapi.json", contract::show)
+                .summary("This contract")
+                .returns::<clients::Object>(200),
+        )
+        .route(
+            get("/api/orders/{id}/summary", aggregation::summary)
+                .summary("An order with its payment")
+                .for_customers()
+                .returns::<aggregation::Summary>(200),
+        )
+        .merge(forwarded())
+        .layered(|router| router.layer(from_fn(door::enter)))
+        .route(
+            post("/internal/tick", tick)
+                .summary("Forgets counts that are over")
+                .returns_nothing(204),
+        )
 }
+
+/// What belongs to other services, as the table in `routes.rs` says.
+fn forwarded() -> Router {
+    Router::new()
+        .route("/api", any(forward::pass))
+        .route("/api/{*path}", any(forward::pass))
+        .route("/.well-known/{*path}", any(forward::pass))
+}
+
+async fn tick(context: Context) -> StatusCode {
+    limiter::prune(&context).await;
+    StatusCode::NO_CONTENT
+}
+
+#[cfg(test)]
+mod tests;

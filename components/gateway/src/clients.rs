@@ -1,0 +1,190 @@
+//! What the gateway asks of the services for the answers it puts together, on behalf of whoever asks it.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use souk_chassis::Context;
+use souk_client::{Call, CallError};
+use uuid::Uuid;
+
+/// Something of another service's, passed on as it is.
+pub type Object = Map<String, Value>;
+
+/// How many products the start page shows.
+const NEWEST: usize = 12;
+
+/// The header by which a guest's cart is known.
+const CART_TOKEN: HeaderName = HeaderName::from_static("x-cart-token");
+
+/// The cookie by which a guest's cart is known.
+const CART_COOKIE: &str = "souk_cart=";
+
+/// Why a part of an answer is missing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Missing {
+    /// There is no such thing.
+    Nothing,
+    /// It cannot be had at the moment, and why.
+    Unavailable(String),
+}
+
+impl From<CallError> for Missing {
+    fn from(error: CallError) -> Self {
+        Self::Unavailable(match error {
+            CallError::Timeout { service, .. } => {
+                format!("the service {service} did not answer in time")
+            }
+            CallError::Unreachable { service, .. } => {
+                format!("the service {service} is not to be reached")
+            }
+            CallError::Answer { service, .. } => {
+                format!("the service {service} gave an answer of no use")
+            }
+            CallError::Caller(_) => "the call cannot be made".into(),
+        })
+    }
+}
+
+/// A list; more of it may follow.
+#[derive(Deserialize)]
+struct List<T> {
+    items: Vec<T>,
+}
+
+/// An order of the caller's.
+pub async fn order(context: &Context, id: Uuid, timeout: Duration) -> Result<Object, Missing> {
+    let path = format!("/api/orders/{id}");
+    answer(Call::get(context, "orders", &path), "orders", timeout).await
+}
+
+/// The payment of an order; none where it has not come to that.
+pub async fn payment(
+    context: &Context,
+    order: Uuid,
+    timeout: Duration,
+) -> Result<Option<Object>, Missing> {
+    let path = format!("/api/payments?order_id={order}");
+    let payments: List<_> =
+        answer(Call::get(context, "payments", &path), "payments", timeout).await?;
+    Ok(payments.items.into_iter().next())
+}
+
+/// All categories.
+pub async fn categories(context: &Context, timeout: Duration) -> Result<Vec<Object>, Missing> {
+    let call = Call::get(context, "products", "/api/categories");
+    let categories: List<_> = answer(call, "products", timeout).await?;
+    Ok(categories.items)
+}
+
+/// The newest products.
+pub async fn newest_products(context: &Context, timeout: Duration) -> Result<Vec<Object>, Missing> {
+    let path = format!("/api/products?limit={NEWEST}");
+    let products: List<_> =
+        answer(Call::get(context, "products", &path), "products", timeout).await?;
+    Ok(products.items)
+}
+
+/// How many there are to be had of a product.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+pub struct Level {
+    /// The product.
+    pub product_id: String,
+    /// How many of it can be ordered.
+    pub available: i64,
+}
+
+/// How many there are to be had of some products; nothing of those that no stock is kept of.
+pub async fn levels(
+    context: &Context,
+    products: &[&str],
+    timeout: Duration,
+) -> Result<Vec<Level>, Missing> {
+    let path = format!("/api/inventory?product_ids={}", products.join(","));
+    let levels: List<_> =
+        answer(Call::get(context, "inventory", &path), "inventory", timeout).await?;
+    Ok(levels.items)
+}
+
+/// What a guest's cart is known by.
+pub struct Guest(HeaderMap);
+
+impl Guest {
+    /// Reads it off a request's headers; none where there is nothing.
+    pub fn of(headers: &HeaderMap) -> Option<Self> {
+        let mut known = HeaderMap::new();
+        if let Some(token) = headers.get(CART_TOKEN) {
+            known.insert(CART_TOKEN, token.clone());
+        }
+        let cookies = headers.get_all(header::COOKIE).into_iter();
+        let cookie = cookies
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(';'))
+            .find(|cookie| cookie.trim().starts_with(CART_COOKIE))
+            .and_then(|cookie| HeaderValue::from_str(cookie.trim()).ok());
+        if let Some(cookie) = cookie {
+            known.insert(header::COOKIE, cookie);
+        }
+        (!known.is_empty()).then_some(Self(known))
+    }
+}
+
+/// The cart of the caller, or of this guest.
+pub async fn cart(
+    context: &Context,
+    guest: Option<Guest>,
+    timeout: Duration,
+) -> Result<Object, Missing> {
+    let mut call = Call::get(context, "carts", "/api/cart");
+    for (name, value) in guest.iter().flat_map(|guest| &guest.0) {
+        call = call.header(name.clone(), value.clone());
+    }
+    answer(call, "carts", timeout).await
+}
+
+/// The JSON that a service answers a call with.
+async fn answer<T: DeserializeOwned>(
+    call: Call<'_>,
+    service: &str,
+    timeout: Duration,
+) -> Result<T, Missing> {
+    let response = call.timeout(timeout).send().await?;
+    match response.status() {
+        StatusCode::OK => Ok(response.json().await?),
+        StatusCode::NOT_FOUND => Err(Missing::Nothing),
+        status => Err(Missing::Unavailable(format!(
+            "the service {service} answered {}",
+            status.as_u16()
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_guest_is_known_by_header_or_cookie_and_nothing_else_is_passed_on() {
+        let guest = |list: &[(&'static str, &'static str)]| {
+            let pair = |&(name, value)| {
+                let name = HeaderName::from_static(name);
+                (name, HeaderValue::from_static(value))
+            };
+            let headers: HeaderMap = list.iter().map(pair).collect();
+            Guest::of(&headers).map(|guest| guest.0)
+        };
+        assert_eq!(guest(&[("cookie", "a=b; xsouk_cart=1")]), None);
+        assert_eq!(guest(&[("authorization", "x")]), None);
+        let headers = guest(&[("cookie", "a=b; souk_cart=t1; c=d")]).unwrap();
+        assert_eq!(headers[header::COOKIE], "souk_cart=t1");
+        let headers = guest(&[("x-cart-token", "t2"), ("accept", "*/*")]).unwrap();
+        assert_eq!(
+            (headers.len(), &headers[CART_TOKEN]),
+            (1, &"t2".parse().unwrap())
+        );
+    }
+}

@@ -1,0 +1,68 @@
+//! Passing a request on to the service whose it is.
+
+use axum::Extension;
+use axum::extract::Request;
+use axum::response::Response;
+use http::StatusCode;
+use souk_chassis::context::REQUEST_ID;
+use souk_chassis::{Context, Problem};
+
+use crate::routes::Route;
+
+/// Passes a request on, and its answer back; both bodies stream.
+pub async fn pass(
+    context: Context,
+    Extension(route): Extension<&'static Route>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let response = souk_client::forward(&context, route.service, request, route.timeout).await?;
+    match failure(&response, route.service) {
+        Some(problem) => Err(problem),
+        None => Ok(response),
+    }
+}
+
+/// Every service puts the request id on its answers. A server error without it is the host's, for a service that crashed,
+/// had no place left or took too long.
+fn failure(response: &Response, service: &str) -> Option<Problem> {
+    if response.headers().contains_key(REQUEST_ID) {
+        return None;
+    }
+    match response.status() {
+        StatusCode::SERVICE_UNAVAILABLE => {
+            let detail = format!("the service {service} is too busy");
+            Some(Problem::unavailable(detail, 1))
+        }
+        StatusCode::GATEWAY_TIMEOUT => {
+            let detail = format!("the service {service} did not answer in time");
+            Some(Problem::gateway_timeout(detail))
+        }
+        status if status.is_server_error() => Some(Problem::bad_gateway(format!(
+            "the service {service} failed"
+        ))),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use axum::body::Body;
+    use axum::response::IntoResponse;
+
+    #[test]
+    fn a_server_error_that_is_not_a_services_is_the_hosts() {
+        let status = |status: u16, header: &str| {
+            let response = Response::builder().status(status).header(header, "x");
+            let response = response.body(Body::empty()).unwrap();
+            let problem = failure(&response, "carts").map(IntoResponse::into_response);
+            problem.map(|response| response.status().as_u16())
+        };
+        assert_eq!(status(500, "content-type"), Some(502));
+        assert_eq!(status(503, "content-type"), Some(503));
+        assert_eq!(status(504, "content-type"), Some(504));
+        assert_eq!(status(500, "x-request-id"), None);
+        assert_eq!(status(404, "content-type"), None);
+    }
+}

@@ -1,0 +1,150 @@
+//! Every SQL statement of the gateway.
+
+use std::collections::HashMap;
+
+use souk_access::Jwks;
+use souk_store::{Database, Error, FromRow, FromValue, Migration, Row, Synchronous, Value};
+
+use crate::keys::KeySet;
+use crate::limits::{Charge, Verdict};
+
+const MIGRATIONS: &[Migration] = &[Migration {
+    name: "0001_gateway",
+    sql: include_str!("../migrations/0001_gateway.sql"),
+}];
+
+static DATABASE: Database = Database::new("gateway", MIGRATIONS)
+    // What is lost in a power cut is nothing anybody misses. The file itself stays sound, so the gateway starts with it
+    // again.
+    .synchronous(Synchronous::Normal);
+
+/// Counts a request against its limits: against all of them where none is exceeded, else against none. `now` is in
+/// microseconds since 1970.
+///
+/// It is one statement, so it is exact however many instances count at once: SQLite has one writer at a time, and a
+/// statement that writes has the lock before it reads. Where it changes nothing a limit is exceeded, and a second
+/// statement, which only reads, finds out by how much.
+///
+/// A time that lies much further ahead than the limit allows is from another limit or from a clock that was wrong, and
+/// counts as none: nobody is to wait for it.
+pub async fn charge(charges: &[Charge], now: i64) -> Result<Option<Verdict>, Error> {
+    const CHARGE: &str = "
+        WITH asked AS (
+            SELECT value ->> 0 AS key, value ->> 1 AS interval, value ->> 2 AS period FROM json_each(?1)
+        ), next AS (
+            SELECT asked.key, asked.period,
+                asked.interval + CASE WHEN limits.tat <= ?2 + 2 * asked.period THEN max(limits.tat, ?2) ELSE ?2 END AS tat
+            FROM asked LEFT JOIN limits USING (key)
+        )
+        INSERT INTO limits (key, tat)
+        SELECT key, tat FROM next WHERE NOT EXISTS (SELECT 1 FROM next WHERE tat - ?2 > period)
+        ON CONFLICT (key) DO UPDATE SET tat = excluded.tat
+        RETURNING key, tat";
+    if charges.is_empty() {
+        return Ok(None);
+    }
+    let asked: Vec<_> = charges
+        .iter()
+        .map(|charge| (&charge.key, charge.limit.interval, charge.limit.period()))
+        .collect();
+    let parameters = [json(&asked), Value::Integer(now)];
+    let charged: Vec<Used> = DATABASE.write(CHARGE, parameters).await?;
+    if charged.is_empty() {
+        return Ok(Verdict::refused(charges, &used(charges).await?, now));
+    }
+    Ok(Verdict::passed(charges, &in_order(charges, charged), now))
+}
+
+/// The theoretical arrival times that a request meets.
+async fn used(charges: &[Charge]) -> Result<Vec<i64>, Error> {
+    const USED: &str = "SELECT key, tat FROM limits WHERE key IN (SELECT value FROM json_each(?1))";
+    let keys: Vec<_> = charges.iter().map(|charge| &charge.key).collect();
+    Ok(in_order(charges, DATABASE.read(USED, [json(&keys)]).await?))
+}
+
+/// How far somebody has used up a limit.
+struct Used {
+    key: String,
+    tat: i64,
+}
+
+impl FromRow for Used {
+    fn from_row(row: &mut Row) -> Result<Self, Error> {
+        Ok(Self {
+            key: row.take()?,
+            tat: row.take()?,
+        })
+    }
+}
+
+fn in_order(charges: &[Charge], used: Vec<Used>) -> Vec<i64> {
+    let tats: HashMap<_, _> = used.into_iter().map(|used| (used.key, used.tat)).collect();
+    let tat = |charge: &Charge| tats.get(&charge.key).copied().unwrap_or_default();
+    charges.iter().map(tat).collect()
+}
+
+fn json(value: &impl serde::Serialize) -> Value {
+    Value::Text(serde_json::to_string(value).expect("keys and numbers are plain data"))
+}
+
+/// Forgets who has the whole limit again.
+pub async fn prune(now: i64) -> Result<(), Error> {
+    const PRUNE: &str = "DELETE FROM limits WHERE tat < ?1";
+    DATABASE
+        .write_one::<Nothing>(PRUNE, [Value::Integer(now)])
+        .await?;
+    Ok(())
+}
+
+/// A row that does not matter.
+struct Nothing;
+
+impl FromRow for Nothing {
+    fn from_row(_: &mut Row) -> Result<Self, Error> {
+        Ok(Self)
+    }
+}
+
+impl FromRow for KeySet {
+    fn from_row(row: &mut Row) -> Result<Self, Error> {
+        Ok(Self {
+            jwks: row.take::<Document>()?.0,
+            fetched_at: row.take()?,
+            attempted_at: row.take()?,
+        })
+    }
+}
+
+/// A key set as it is kept: as JSON text.
+struct Document(Jwks);
+
+impl FromValue for Document {
+    fn from_value(value: Value) -> Result<Self, &'static str> {
+        let text = String::from_value(value)?;
+        serde_json::from_str(&text)
+            .map(Self)
+            .map_err(|_| "a key set")
+    }
+}
+
+/// The newest key set that any instance has.
+pub async fn key_set() -> Result<Option<KeySet>, Error> {
+    const SELECT: &str = "SELECT document, fetched_at, attempted_at FROM key_sets";
+    DATABASE.read_one(SELECT, []).await
+}
+
+/// Keeps a key set, unless another instance has kept a newer one.
+pub async fn keep_key_set(key_set: &KeySet) -> Result<(), Error> {
+    const KEEP: &str = "
+        INSERT INTO key_sets (id, document, fetched_at, attempted_at) VALUES (1, ?1, ?2, ?3)
+        ON CONFLICT (id) DO UPDATE SET document = excluded.document, fetched_at = excluded.fetched_at,
+            attempted_at = excluded.attempted_at
+        WHERE excluded.fetched_at >= fetched_at";
+    let parameters = [
+        json(&key_set.jwks),
+        Value::Integer(key_set.fetched_at),
+        Value::Integer(key_set.attempted_at),
+    ];
+    DATABASE.write_one::<Nothing>(KEEP, parameters).await?;
+    Ok(())
+}
