@@ -3,9 +3,9 @@
 use crate::load::{self, Outcome};
 use crate::native;
 use crate::server::{Server, free_address, get, on_path, repo, send, up};
+use crate::shop::{Shop, start_server};
 use anyhow::Context;
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -29,8 +29,9 @@ pub fn run() -> anyhow::Result<()> {
         DURATION.as_secs(),
         std::thread::available_parallelism()?
     );
-    let shop = Shop::start(&souk)?;
-    let native = Native::start(&shop.product)?;
+    let shop = Shop::start(&souk, 0)?;
+    let path = format!("/api/products/{}", shop.product);
+    let native = Native::start(&get(shop.server.address, &path)?)?;
 
     println!("| | requests/s | p50 | p99 | of native |");
     println!("|---|---|---|---|---|");
@@ -83,10 +84,10 @@ pub fn run() -> anyhow::Result<()> {
             Some(&hello),
         );
     }
-    let path = format!("/api/products/{}", shop.product_id);
+    let read = load::get(shop.server.address, &path, CONNECTIONS, DURATION)?;
     row(
         "souk product read through the gateway",
-        &shop.load(&path)?,
+        &read,
         Some(&product),
     );
 
@@ -99,7 +100,7 @@ pub fn run() -> anyhow::Result<()> {
 fn one_at_a_time(souk: &OsStr) -> anyhow::Result<()> {
     let single = |flags: &[&str]| -> anyhow::Result<Outcome> {
         let fixtures = Fixtures::start(souk, flags)?;
-        load::run(fixtures.server.address, "/", 1, DURATION)
+        load::get(fixtures.server.address, "/", 1, DURATION)
     };
     let (reused, fresh) = (single(&GENEROUS)?, single(&FRESH)?);
     let (reused, fresh) = (reused.percentile(50.0), fresh.percentile(50.0));
@@ -115,7 +116,7 @@ fn start_and_memory(souk: &OsStr, loaded: &Shop) -> anyhow::Result<()> {
     let mut idle = 0.0;
     for _ in 0..STARTS {
         let dir = tempfile::tempdir()?;
-        let server = start_shop(souk, dir.path())?;
+        let server = start_server(souk, dir.path())?;
         starts.push(server.started_in);
         idle = server.resident()?;
     }
@@ -165,7 +166,7 @@ impl Native {
     }
 
     fn measure(&self, name: &str, path: &str) -> anyhow::Result<Outcome> {
-        let outcome = load::run(self.server.address, path, CONNECTIONS, DURATION)?;
+        let outcome = load::get(self.server.address, path, CONNECTIONS, DURATION)?;
         row(name, &outcome, None);
         Ok(outcome)
     }
@@ -198,58 +199,6 @@ impl Fixtures {
     }
 
     fn load(&self, path: &str) -> anyhow::Result<Outcome> {
-        load::run(self.server.address, path, CONNECTIONS, DURATION)
-    }
-}
-
-/// The shop with one product in it.
-struct Shop {
-    server: Server,
-    product_id: String,
-    product: String,
-    _dir: tempfile::TempDir,
-}
-
-fn start_shop(souk: &OsStr, dir: &Path) -> anyhow::Result<Server> {
-    let address = free_address()?;
-    let manifest = repo().join("spin.toml").canonicalize()?;
-    let mut command = up(souk, &manifest, dir, address)?;
-    command.env("SPIN_VARIABLE_ADMIN_TOKEN", "bench");
-    Server::start(&mut command, address, "/api/products")
-}
-
-impl Shop {
-    fn start(souk: &OsStr) -> anyhow::Result<Self> {
-        let dir = tempfile::tempdir()?;
-        let server = start_shop(souk, dir.path())?;
-        let admin = "authorization: Bearer bench\r\ncontent-type: application/json\r\n";
-        let catalogue = std::fs::read_to_string(repo().join("demo/catalogue.json"))?;
-        let catalogue: serde_json::Value = serde_json::from_str(&catalogue)?;
-        let address = server.address;
-        for category in catalogue["categories"].as_array().context("categories")? {
-            let mut category = category.clone();
-            let slug = category["slug"].as_str().context("slug")?.to_owned();
-            category
-                .as_object_mut()
-                .context("a category")?
-                .remove("slug");
-            let path = format!("/api/categories/{slug}");
-            send(address, "PUT", &path, admin, &category.to_string())?;
-        }
-        let first = catalogue["products"][0].to_string();
-        let created = send(address, "POST", "/api/products", admin, &first)?;
-        let created: serde_json::Value = serde_json::from_str(&created)?;
-        let product_id = created["id"].as_str().context("id")?.to_owned();
-        let product = get(address, &format!("/api/products/{product_id}"))?;
-        Ok(Self {
-            server,
-            product_id,
-            product,
-            _dir: dir,
-        })
-    }
-
-    fn load(&self, path: &str) -> anyhow::Result<Outcome> {
-        load::run(self.server.address, path, CONNECTIONS, DURATION)
+        load::get(self.server.address, path, CONNECTIONS, DURATION)
     }
 }

@@ -1,6 +1,8 @@
 //! A closed-loop load generator: each connection sends its next request when the last is answered.
 
 use anyhow::{Context, bail};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use hdrhistogram::Histogram;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -22,71 +24,113 @@ impl Outcome {
     }
 }
 
-/// Gets `path` over `connections` keep-alive connections for `duration`, after a tenth of it to
-/// warm up. On one thread: the generator must leave the cores to the server.
+/// A load: how many connections, for how long, and what each sends.
+pub struct Load<F> {
+    /// Where.
+    pub address: SocketAddr,
+    /// Keep-alive connections, each of which sends its next request when the last is answered.
+    pub connections: usize,
+    /// For how long, after a tenth of it to warm up.
+    pub duration: Duration,
+    /// The whole text of a request, by the connection that sends it and how many it has sent before.
+    pub request: F,
+    /// The status every answer must have.
+    pub status: u16,
+}
+
+/// Gets `path` over `connections` keep-alive connections for `duration`.
 ///
 /// # Errors
 /// When a connection breaks or an answer is not 200.
-pub fn run(
+pub fn get(
     address: SocketAddr,
     path: &str,
     connections: usize,
     duration: Duration,
 ) -> anyhow::Result<Outcome> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
-        drive(address, path, connections, duration / 10).await?;
-        drive(address, path, connections, duration).await
-    })
+    let text = request(address, "GET", path, "", "");
+    Load {
+        address,
+        connections,
+        duration,
+        request: |_, _| text.clone(),
+        status: 200,
+    }
+    .run()
 }
 
-async fn drive(
-    address: SocketAddr,
-    path: &str,
-    connections: usize,
-    duration: Duration,
-) -> anyhow::Result<Outcome> {
-    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n");
-    let begun = Instant::now();
-    let mut clients = tokio::task::JoinSet::new();
-    for _ in 0..connections {
-        let request = request.clone();
-        clients.spawn(async move { client(address, request.as_bytes(), begun + duration).await });
-    }
-    let mut latencies = Histogram::new(3)?;
-    while let Some(client) = clients.join_next().await {
-        latencies.add(client??)?;
-    }
-    Ok(Outcome {
-        rate: latencies.len() as f64 / begun.elapsed().as_secs_f64(),
-        latencies,
-    })
+/// The text of a request; `headers` are whole lines.
+pub fn request(address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> String {
+    let length = match body.len() {
+        0 => String::new(),
+        length => format!("content-length: {length}\r\n"),
+    };
+    format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\n{length}{headers}\r\n{body}")
 }
 
-async fn client(
-    address: SocketAddr,
-    request: &[u8],
-    until: Instant,
-) -> anyhow::Result<Histogram<u64>> {
-    let mut stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
-    let mut latencies = Histogram::new(3)?;
-    let mut answer = Vec::with_capacity(16 << 10);
-    loop {
-        let sent = Instant::now();
-        if sent >= until {
-            return Ok(latencies);
+impl<F: Fn(usize, u64) -> String> Load<F> {
+    /// Runs it on one thread: the generator must leave the cores to the server.
+    ///
+    /// # Errors
+    /// When a connection breaks or an answer has another status.
+    pub fn run(self) -> anyhow::Result<Outcome> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        runtime.block_on(async {
+            self.drive(self.duration / 10, 0).await?;
+            self.drive(self.duration, WARM_UP).await
+        })
+    }
+
+    async fn drive(&self, duration: Duration, sent_before: u64) -> anyhow::Result<Outcome> {
+        let begun = Instant::now();
+        let mut clients: FuturesUnordered<_> = (0..self.connections)
+            .map(|connection| self.client(connection, sent_before, begun + duration))
+            .collect();
+        let mut latencies = Histogram::new(3)?;
+        while let Some(client) = clients.next().await {
+            latencies.add(client?)?;
         }
-        stream.write_all(request).await?;
-        read_answer(&mut stream, &mut answer).await?;
-        latencies.record(sent.elapsed().as_micros().try_into()?)?;
+        Ok(Outcome {
+            rate: latencies.len() as f64 / begun.elapsed().as_secs_f64(),
+            latencies,
+        })
+    }
+
+    async fn client(
+        &self,
+        connection: usize,
+        mut sent: u64,
+        until: Instant,
+    ) -> anyhow::Result<Histogram<u64>> {
+        let mut stream = TcpStream::connect(self.address).await?;
+        stream.set_nodelay(true)?;
+        let mut latencies = Histogram::new(3)?;
+        let mut answer = Vec::with_capacity(16 << 10);
+        loop {
+            let request = (self.request)(connection, sent);
+            let begun = Instant::now();
+            if begun >= until {
+                return Ok(latencies);
+            }
+            sent += 1;
+            stream.write_all(request.as_bytes()).await?;
+            read_answer(&mut stream, &mut answer, self.status).await?;
+            latencies.record(begun.elapsed().as_micros().try_into()?)?;
+        }
     }
 }
 
-/// Reads one whole answer, which must be 200.
-async fn read_answer(stream: &mut TcpStream, answer: &mut Vec<u8>) -> anyhow::Result<()> {
+/// Where the counting of requests goes on after the warm-up: beyond what could be sent in it.
+const WARM_UP: u64 = 1 << 32;
+
+/// Reads one whole answer, which must have this status.
+async fn read_answer(
+    stream: &mut TcpStream,
+    answer: &mut Vec<u8>,
+    status: u16,
+) -> anyhow::Result<()> {
     answer.clear();
     loop {
         if stream.read_buf(answer).await? == 0 {
@@ -97,7 +141,7 @@ async fn read_answer(stream: &mut TcpStream, answer: &mut Vec<u8>) -> anyhow::Re
         let httparse::Status::Complete(body) = head.parse(answer)? else {
             continue;
         };
-        if head.code != Some(200) {
+        if head.code != Some(status) {
             bail!("answered {}", String::from_utf8_lossy(answer));
         }
         let header = |name: &str| {

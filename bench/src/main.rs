@@ -2,12 +2,16 @@
 //!
 //! `cargo xtask bench host` prints what the embedded host costs. Only ratios last: the machine,
 //! its noise and the load generator, which runs on the same cores, are in every absolute number.
-//! `native` is the baseline, started by the benchmark itself.
+//! `cargo xtask bench shop` measures the shop as its customers use it. `native` and `native-shop` are the
+//! baselines, started by the benchmarks themselves.
 
 mod host;
 mod load;
 mod native;
+mod native_orders;
+mod native_shop;
 mod server;
+mod shop;
 
 use std::process::ExitCode;
 
@@ -16,8 +20,10 @@ fn main() -> ExitCode {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let result = match args.as_slice() {
         ["host"] => host::run(),
+        ["shop"] => shop::run(),
         ["native", database] => native::run(database),
-        _ => Err(anyhow::anyhow!("usage: souk-bench host")),
+        ["native-shop", dir] => native_shop::run(dir),
+        _ => Err(anyhow::anyhow!("usage: souk-bench host | shop")),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

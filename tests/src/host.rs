@@ -60,6 +60,20 @@ impl Launch {
         self
     }
 
+    /// With a value for a variable of the application.
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        let name = variable(name);
+        self.env.retain(|(known, _)| *known != name);
+        self.env(&name, value)
+    }
+
+    /// The value that was given for a variable; empty where there is none.
+    pub(crate) fn variable_value(&self, name: &str) -> &str {
+        let name = variable(name);
+        let given = self.env.iter().find(|(known, _)| *known == name);
+        given.map_or("", |(_, value)| value)
+    }
+
     /// In this folder, where its state is, rather than in one of its own.
     pub fn dir(mut self, dir: &Path) -> Self {
         self.dir = Some(dir.to_owned());
@@ -141,6 +155,11 @@ impl Launch {
     }
 }
 
+/// The environment variable that sets a variable of the application.
+fn variable(name: &str) -> String {
+    format!("SPIN_VARIABLE_{}", name.to_uppercase())
+}
+
 /// How a process ended.
 #[derive(Debug)]
 pub struct Exit {
@@ -152,7 +171,7 @@ pub struct Exit {
 
 /// Everything a process writes, as it comes.
 struct Output {
-    lines: Receiver<String>,
+    lines: Mutex<Receiver<String>>,
     all: Arc<Mutex<String>>,
 }
 
@@ -173,14 +192,22 @@ impl Output {
                 }
             });
         }
-        Self { lines, all }
+        Self {
+            lines: Mutex::new(lines),
+            all,
+        }
     }
 
     /// The URL of the line that says the host serves.
     fn url(&self, child: &mut Child) -> String {
         let deadline = Instant::now() + START;
         while Instant::now() < deadline {
-            match self.lines.recv_timeout(Duration::from_millis(100)) {
+            match self
+                .lines
+                .lock()
+                .expect("no panic")
+                .recv_timeout(Duration::from_millis(100))
+            {
                 Ok(line) => {
                     if let Some(url) = served_url(&line) {
                         return url.to_owned();
@@ -200,7 +227,7 @@ impl Output {
 
     /// All of it, once the process has closed its streams.
     fn rest(&self) -> String {
-        while self.lines.recv().is_ok() {}
+        while self.lines.lock().expect("no panic").recv().is_ok() {}
         self.text()
     }
 }

@@ -2,6 +2,7 @@
 
 use reqwest::blocking::{Client, RequestBuilder};
 use reqwest::header::HeaderMap;
+use std::sync::Barrier;
 use std::time::Duration;
 
 /// A client that follows no redirects and waits for 20 seconds at most.
@@ -28,11 +29,28 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// Sends a request.
+    /// Sends a request. A shop that runs already has limits of its own, so there it is sent again when the shop says when.
     ///
     /// # Panics
     /// When no whole answer comes.
     pub fn to(request: RequestBuilder) -> Self {
+        let again = request.try_clone();
+        let reply = Self::once(request);
+        match again {
+            Some(again) if reply.status == 429 && std::env::var_os("SOUK_BASE_URL").is_some() => {
+                let wait = reply
+                    .header("retry-after")
+                    .parse()
+                    .expect("the time to wait");
+                std::thread::sleep(Duration::from_secs(wait));
+                Self::to(again)
+            }
+            _ => reply,
+        }
+    }
+
+    /// Sends a request, once.
+    fn once(request: RequestBuilder) -> Self {
         let response = request.send().expect("an answer");
         Self {
             status: response.status().as_u16(),
@@ -63,4 +81,22 @@ impl Reply {
         let kind = self.json()["type"].as_str().unwrap_or_default().to_owned();
         kind.rsplit(':').next().unwrap_or_default().to_owned()
     }
+}
+
+/// The answers to so many requests that are made at the same time.
+///
+/// # Panics
+/// When one of them panics.
+pub fn at_once(count: usize, ask: impl Fn() -> Reply + Sync) -> Vec<Reply> {
+    let start = Barrier::new(count);
+    std::thread::scope(|scope| {
+        let one = || {
+            start.wait();
+            ask()
+        };
+        let all: Vec<_> = (0..count).map(|_| scope.spawn(one)).collect();
+        all.into_iter()
+            .map(|one| one.join().expect("an answer"))
+            .collect()
+    })
 }

@@ -1,15 +1,20 @@
 //! Drives Souk from outside: starts a host on a free loopback port and talks to it over HTTP.
 //!
 //! `cargo xtask test` sets what the suites need: `SOUK_BIN`, the host's binary; `SOUK_REPO`, the
-//! checkout; `SOUK_TEST_HOST`, `souk` or `spin`; `SOUK_BASE_URL` and `SOUK_ADMIN_TOKEN`, a shop
-//! that runs already, for the suites that need nothing else. Whatever a test starts, it stops.
+//! checkout; `SOUK_TEST_HOST`, `souk` or `spin`; `SOUK_BASE_URL`, `SOUK_ADMIN_EMAIL` and
+//! `SOUK_ADMIN_PASSWORD`, a shop that runs already, for the suites that need nothing else;
+//! `SOUK_SCHEMATHESIS`, the program that makes up requests. Whatever a test starts, it stops.
 
+mod customer;
 mod host;
 mod http;
+mod processor;
 mod shop;
 
+pub use customer::{Customer, Session, address, cards, order, payment_method};
 pub use host::{Exit, Host, Launch};
-pub use http::{Reply, client};
+pub use http::{Reply, at_once, client};
+pub use processor::{Asked, Books, Mishap, PROCESSOR_KEY, Processor};
 pub use shop::{Shop, unique};
 
 use std::path::PathBuf;

@@ -1,6 +1,7 @@
 //! `cargo xtask`: the commands of the project.
 //!
-//! One command per file; [`process`], [`workspace`], [`toolchain`], [`apt`] and [`libtest`] are what they share.
+//! One command per file; [`process`], [`workspace`], [`toolchain`], [`shop`], [`secrets`], [`apt`], [`python`] and [`libtest`]
+//! are what they share.
 //! The crate stays small on purpose: it knows the shop only through its HTTP API and the host only as a program to
 //! start, so that a cold clone prints its help within seconds.
 
@@ -17,7 +18,10 @@ mod doctor;
 mod libtest;
 mod lint;
 mod process;
+mod python;
+mod secrets;
 mod seed;
+mod shop;
 mod test;
 mod toolchain;
 mod up;
@@ -29,18 +33,19 @@ The commands of the project.
 Usage: cargo xtask <command> [options] [-- arguments of the program it runs]
 
   up [--listen ADDR] [--no-seed] [-- flags of `souk up`]
-        Build everything, open the shop on http://127.0.0.1:3000 and load the demo catalogue.
-        Ctrl-C closes it.
+        Build everything, open the shop on http://127.0.0.1:3000, load the demo catalogue and its stock,
+        and print how to log in as the admin and as a customer. Ctrl-C closes it.
   build [components|fixtures|host ...]
         Build what is named, or all of it.
-  test [lint|unit|host|journey|browser ...] [--host souk|spin] [--base-url URL] [-- libtest arguments]
-        Run the suites named, or all of them, and sum them up.
+  test [lint|unit|host|standalone|journey|fuzz|browser ...] [--host souk|spin] [--base-url URL] [-- libtest arguments]
+        Run the suites named, or all of them, and sum them up. A shop under --base-url is tested as the admin
+        SOUK_ADMIN_EMAIL with SOUK_ADMIN_PASSWORD.
   lint
         Formatting, clippy, and the checks of the project itself.
   bench [arguments]
         Run the benchmarks.
-  seed --url URL --admin-token TOKEN
-        Load the demo catalogue into a shop that runs, on any host.
+  seed --url URL --admin-email E-MAIL --admin-password PASSWORD
+        Load the demo catalogue and its stock into a shop that runs, on any host.
   clean-state
         Remove the data of the local shop (.spin/).
   doctor

@@ -13,10 +13,21 @@ use lexopt::ValueExt;
 use crate::build::{self, HOST_PROFILE};
 use crate::libtest::{self, Tally};
 use crate::workspace::{HOST, TESTS, Workspace};
-use crate::{apt, lint, process};
+use crate::{apt, lint, process, python};
 
 /// The suites, in the order they run.
-const SUITES: [&str; 5] = ["lint", "unit", "host", "journey", "browser"];
+const SUITES: [&str; 7] = [
+    "lint",
+    "unit",
+    "host",
+    "standalone",
+    "journey",
+    "fuzz",
+    "browser",
+];
+
+/// Those that cannot be run against a shop that runs already.
+const OWN_HOSTS: [&str; 3] = ["host", "standalone", "fuzz"];
 
 /// What was asked for.
 struct Options {
@@ -140,6 +151,12 @@ impl Session {
                 Err(reason) => return failed(reason),
             };
         }
+        if suite == "fuzz" {
+            match python::schemathesis(&self.workspace) {
+                Ok(program) => cargo.env("SOUK_SCHEMATHESIS", program),
+                Err(error) => return Tally::skipped(format!("no schemathesis: {error:#}")),
+            };
+        }
         cargo
             .args(["test", "-p", TESTS, "--test", suite])
             .env("SOUK_REPO", &self.workspace.root)
@@ -148,7 +165,7 @@ impl Session {
     }
 
     fn cannot_run(&self, suite: &str) -> Option<String> {
-        if suite == "host" && self.options.base_url.is_some() {
+        if OWN_HOSTS.contains(&suite) && self.options.base_url.is_some() {
             return Some("it starts hosts of its own; --base-url does not go with it".into());
         }
         if self.options.base_url.is_none()
@@ -231,11 +248,11 @@ struct Outcome {
 
 /// Prints each suite, what failed and what was skipped, and the sum as the very last line.
 fn summary(results: Vec<Outcome>) -> ExitCode {
-    println!("\nsuite      passed  failed  skipped     time");
+    println!("\nsuite       passed  failed  skipped     time");
     for Outcome { suite, tally, took } in &results {
         let (passed, failed, skipped) = (tally.passed, tally.failed, tally.skipped);
         println!(
-            "{suite:<9} {passed:>7} {failed:>7} {skipped:>8} {:>6.1} s",
+            "{suite:<10} {passed:>7} {failed:>7} {skipped:>8} {:>6.1} s",
             took.as_secs_f32()
         );
     }

@@ -1,10 +1,9 @@
 //! `cargo xtask up`: one command from a fresh clone to an open shop.
 
 use std::ffi::OsString;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
-use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
@@ -22,13 +21,15 @@ use signal_hook::iterator::Signals;
 
 use crate::build::{self, HOST_PROFILE};
 use crate::process::Heartbeat;
-use crate::seed::Shop;
+use crate::secrets::{self, secret};
+use crate::seed;
+use crate::shop::{Credentials, Shop};
 use crate::workspace::Workspace;
 
 /// What was asked for.
 struct Options {
     listen: SocketAddr,
-    load_catalogue: bool,
+    load_demo: bool,
     souk_flags: Vec<OsString>,
 }
 
@@ -40,43 +41,78 @@ pub fn run(args: crate::Args) -> anyhow::Result<ExitCode> {
     build::components(&workspace)?;
     let souk = build::host(&workspace, HOST_PROFILE)?;
 
-    let state = workspace.state_dir();
-    let admin_token = secret("SPIN_VARIABLE_ADMIN_TOKEN", &state.join("admin-token"))?;
-    let service_key = secret("SPIN_VARIABLE_SERVICE_KEY", &state.join("service-key"))?;
+    let people = People::of(&workspace.state_dir())?;
+    let service_key = secret(
+        "SPIN_VARIABLE_SERVICE_KEY",
+        &workspace.state_dir().join("service-key"),
+        secrets::key,
+    )?;
     let mut host = Command::new(souk);
     host.args(options.arguments())
-        .env("SPIN_VARIABLE_ADMIN_TOKEN", &admin_token)
+        .env("SPIN_VARIABLE_ADMIN_EMAIL", &people.admin.email)
+        .env("SPIN_VARIABLE_ADMIN_PASSWORD", &people.admin.password)
         .env("SPIN_VARIABLE_SERVICE_KEY", &service_key)
         .current_dir(&workspace.root);
 
     let mut host = Host::start(host)?;
-    let shop = Shop::new(&url(options.listen), &admin_token);
+    let shop = Shop::new(&url(options.listen));
     if host.serves(&shop)? {
-        if options.load_catalogue
-            && let Err(error) = load_catalogue_once(&workspace, &shop)
-            && !host.stopping()
-        {
-            eprintln!("the demo catalogue is not loaded: {error:#}");
-        }
+        let loaded = match options.load_demo {
+            true => load_demo_once(&workspace, &shop, &people),
+            false => Ok(()),
+        };
         if !host.stopping() {
-            welcome(&shop);
+            if let Err(error) = &loaded {
+                eprintln!("the demo data is not loaded: {error:#}");
+            }
+            let customer = (options.load_demo && loaded.is_ok()).then_some(&people.customer);
+            print!("{}", welcome(&shop.url, &people.admin, customer));
         }
     }
     host.wait()
+}
+
+/// Who has an account in the local shop.
+struct People {
+    admin: Credentials,
+    customer: Credentials,
+}
+
+impl People {
+    /// Their passwords are in the environment or in the state folder.
+    fn of(state: &Path) -> anyhow::Result<Self> {
+        let person = |email: String, variable, file| {
+            let password = secret(variable, &state.join(file), secrets::password)?;
+            anyhow::Ok(Credentials { email, password })
+        };
+        let admin_email = std::env::var("SPIN_VARIABLE_ADMIN_EMAIL");
+        Ok(Self {
+            admin: person(
+                admin_email.unwrap_or_else(|_| "admin@souk.example".into()),
+                "SPIN_VARIABLE_ADMIN_PASSWORD",
+                "admin-password",
+            )?,
+            customer: person(
+                "customer@souk.example".into(),
+                "SOUK_CUSTOMER_PASSWORD",
+                "customer-password",
+            )?,
+        })
+    }
 }
 
 impl Options {
     fn parse(args: crate::Args) -> anyhow::Result<Self> {
         let mut options = Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 3000)),
-            load_catalogue: true,
+            load_demo: true,
             souk_flags: args.passed_on,
         };
         let mut parser = lexopt::Parser::from_args(args.own);
         while let Some(arg) = parser.next()? {
             match arg {
                 lexopt::Arg::Long("listen") => options.listen = parser.value()?.parse()?,
-                lexopt::Arg::Long("no-seed") => options.load_catalogue = false,
+                lexopt::Arg::Long("no-seed") => options.load_demo = false,
                 _ => return Err(arg.unexpected().into()),
             }
         }
@@ -126,57 +162,39 @@ fn url(listen: SocketAddr) -> String {
     format!("http://{}", SocketAddr::new(ip, listen.port()))
 }
 
-/// A secret of the shop: from the environment, else from the file, which is made on the first start.
-fn secret(variable: &str, file: &Path) -> anyhow::Result<String> {
-    if let Ok(given) = std::env::var(variable) {
-        return Ok(given);
-    }
-    match fs::read_to_string(file) {
-        Ok(kept) => return Ok(kept.trim().to_owned()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error).with_context(|| file.display().to_string()),
-    }
-    let secret = random_secret()?;
-    fs::create_dir_all(file.parent().context("a secret is kept in a folder")?)?;
-    let mut created = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(file)?;
-    writeln!(created, "{secret}")?;
-    Ok(secret)
-}
-
-/// 256 random bits in hexadecimal.
-fn random_secret() -> anyhow::Result<String> {
-    let mut bytes = [0; 32];
-    fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-/// Loads the catalogue unless that was done before, so that what was changed in the shop since stays changed.
-fn load_catalogue_once(workspace: &Workspace, shop: &Shop) -> anyhow::Result<()> {
-    let loaded = workspace.state_dir().join("catalogue-loaded");
+/// Loads the demo data unless that was done before, so that what was changed in the shop since stays changed.
+fn load_demo_once(workspace: &Workspace, shop: &Shop, people: &People) -> anyhow::Result<()> {
+    let loaded = workspace.state_dir().join("demo-loaded");
     if loaded.exists() {
         return Ok(());
     }
-    shop.load_catalogue(&workspace.root)?;
+    seed::load_catalogue(&shop.log_in(&people.admin)?, &workspace.root)?;
+    seed::add_customer(shop, &people.customer)?;
     fs::write(&loaded, "")?;
     Ok(())
 }
 
-fn welcome(shop: &Shop) {
-    let (url, token) = (&shop.url, &shop.admin_token);
-    println!(
+fn welcome(url: &str, admin: &Credentials, customer: Option<&Credentials>) -> String {
+    let mut text = format!("\nThe shop is open at {url}\n\n");
+    let mut row = |who, it: &Credentials| {
+        text += &format!("  {who:<9} {}   password {}\n", it.email, it.password);
+    };
+    row("admin", admin);
+    if let Some(customer) = customer {
+        row("customer", customer);
+    }
+    let who = customer.unwrap_or(admin);
+    text += &format!(
         "
-The shop is open at {url}
-The admin token is {token}
-
   curl '{url}/api/products?q=tea&limit=5'
-  curl -H 'authorization: Bearer {token}' {url}/api/health
+  curl -H 'content-type: application/json' -d '{{\"email\":\"{}\",\"password\":\"{}\"}}' {url}/api/sessions
+  curl -H \"authorization: Bearer $TOKEN\" {url}/api/users/me
 
-Ctrl-C closes it."
+The second one logs in: TOKEN is the access_token of its answer. Ctrl-C closes the shop.
+",
+        who.email, who.password
     );
+    text
 }
 
 /// The host as our child.
@@ -270,7 +288,7 @@ mod tests {
             passed_on,
         })
         .unwrap();
-        assert!(!options.load_catalogue);
+        assert!(!options.load_demo);
         let arguments = options.arguments();
         assert_eq!(
             arguments
@@ -305,18 +323,23 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_made_once_and_for_its_owner_only() {
-        use std::os::unix::fs::PermissionsExt;
-        let dir = std::env::temp_dir().join(format!("souk-xtask-secret-{}", std::process::id()));
-        let file = dir.join("admin-token");
-        let made = secret("SOUK_XTASK_NOT_SET", &file).unwrap();
-        assert_eq!(made.len(), 64);
-        assert_eq!(secret("SOUK_XTASK_NOT_SET", &file).unwrap(), made);
-        assert_eq!(
-            fs::metadata(&file).unwrap().permissions().mode() & 0o777,
-            0o600
+    fn whoever_has_an_account_is_told_how_to_use_it() {
+        let person = |email: &str| Credentials {
+            email: email.into(),
+            password: format!("of {email}"),
+        };
+        let (admin, customer) = (
+            person("admin@souk.example"),
+            person("customer@souk.example"),
         );
-        fs::remove_dir_all(&dir).unwrap();
+        let text = welcome("http://127.0.0.1:3000", &admin, Some(&customer));
+        assert!(
+            text.contains("of admin@souk.example") && text.contains("of customer@souk.example")
+        );
+        let body = r#"{"email":"customer@souk.example","password":"of customer@souk.example"}"#;
+        assert!(text.contains(body), "{text}");
+        let text = welcome("http://127.0.0.1:3000", &admin, None);
+        assert!(!text.contains("customer@"), "{text}");
     }
 
     #[test]

@@ -20,7 +20,8 @@ pub const BENCH: &str = "souk-bench";
 pub struct Workspace {
     /// The root of the repository.
     pub root: PathBuf,
-    target_dir: PathBuf,
+    /// Where Cargo and we put what is made.
+    pub target_dir: PathBuf,
     packages: Vec<Package>,
 }
 
@@ -62,7 +63,7 @@ impl Workspace {
         })
     }
 
-    /// The microservices: packages under `components/` that give a Wasm module.
+    /// The microservices, and what is joined to them: packages under `components/` that give a Wasm module.
     pub fn components(&self) -> Vec<&Package> {
         self.modules_under("components")
     }

@@ -39,39 +39,6 @@ fn nobody_can_pass_for_a_service() {
 }
 
 #[test]
-fn without_a_token_in_the_settings_there_is_no_administrator() {
-    souk_tests::souk_only!();
-    let host = souk_tests::Launch::of("spin.toml")
-        .runtime_config("runtime-config.toml")
-        .start();
-    let put = || {
-        souk_tests::client()
-            .put(format!("{}/api/categories/x", host.url))
-            .json(&json!({"name": "x", "position": 1}))
-    };
-    assert_eq!(Reply::to(put()).status, 401);
-    assert_eq!(Reply::to(put().bearer_auth("")).status, 401);
-    assert_eq!(
-        Reply::to(put().header("authorization", "Bearer")).status,
-        401
-    );
-}
-
-#[test]
-fn a_service_alone_believes_nobody_from_the_network_until_it_has_a_key() {
-    souk_tests::souk_only!();
-    let host = souk_tests::Launch::of("components/products/spin.toml")
-        .runtime_config("runtime-config.toml")
-        .start();
-    assert_eq!(host.get("/api/products").status, 200);
-    let put = souk_tests::client()
-        .put(format!("{}/api/categories/x", host.url))
-        .header("spin-client-addr", "0.0.0.0:0")
-        .json(&json!({"name": "x", "position": 1}));
-    assert_eq!(Reply::to(put).status, 401);
-}
-
-#[test]
 fn every_answer_has_a_request_id() {
     let shop = Shop::open();
     for path in [

@@ -1,6 +1,16 @@
 //! What people do with the shop, over HTTP, against any base URL.
 #![allow(clippy::unwrap_used)]
 
+mod accounts;
+mod authorization;
+mod cart;
 mod catalogue;
+mod checkout;
 mod door;
+mod hidden;
+mod idempotency;
+mod limits;
+mod oversell;
+mod payment_provider;
+mod refunds;
 mod storefront;
