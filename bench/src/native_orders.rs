@@ -74,8 +74,8 @@ fn checkout(key: &str, body: &Body) -> rusqlite::Result<Value> {
     write(
         Database::Orders,
         "INSERT INTO orders (id, user_id, idempotency_key, request_hash, items, total_amount, currency, shipping_address, card_brand, \
-         card_last4, payment_token, from_cart, step, attempt, lease, due_at, give_up_at, saga_events) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'visa', ?9, ?10, 0, 'reserve', 1, 'lease', 1, 1, \
+         card_last4, payment_token, step, attempt, lease, due_at, give_up_at, saga_events) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'visa', ?9, ?10, 'reserve', 1, 'lease', 1, 1, \
          '[{\"step\":\"price\",\"event\":\"done\"},{\"step\":\"reserve\",\"event\":\"started\"}]') \
          ON CONFLICT (user_id, idempotency_key) DO NOTHING",
         params![

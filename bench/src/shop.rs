@@ -157,9 +157,15 @@ impl Shop {
         let server = start_server(souk, dir.path())?;
         let address = server.address;
         let product = fill(address, &log_in(address, ADMIN)?)?;
-        let customers = (0..customers)
+        let customers: Vec<_> = (0..customers)
             .map(|number| register(address, &format!("customer{number}@souk.example")))
             .collect::<anyhow::Result<_>>()?;
+        if let Some((_, token)) = customers.first() {
+            // So that every database is there.
+            let headers =
+                format!("authorization: Bearer {token}\r\n{JSON}idempotency-key: first\r\n");
+            send(address, "POST", "/api/orders", &headers, &order(&product))?;
+        }
         Ok(Self {
             server,
             product,

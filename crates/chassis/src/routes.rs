@@ -241,8 +241,10 @@ impl Operation {
             // Null is nothing a query string can say.
             let schema = schema["anyOf"].get(0).unwrap_or(schema);
             let required = required.iter().any(|required| required == name);
-            parameters
-                .push(json!({"name": name, "in": "query", "required": required, "schema": schema}));
+            // An empty one counts as absent.
+            parameters.push(json!({
+                "name": name, "in": "query", "required": required, "allowEmptyValue": !required, "schema": schema,
+            }));
         }
         for header in &self.headers {
             parameters.push(json!({
@@ -440,7 +442,7 @@ mod tests {
         assert_eq!(list["operationId"], "get_things");
         assert_eq!(
             list["parameters"],
-            json!([{"name": "min", "in": "query", "required": false,
+            json!([{"name": "min", "in": "query", "required": false, "allowEmptyValue": true,
                 "schema": {"type": "integer", "minimum": 0, "maximum": 9}}])
         );
         assert_eq!(

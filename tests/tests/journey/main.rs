@@ -3,6 +3,7 @@
 
 mod accounts;
 mod authorization;
+mod card_data;
 mod cart;
 mod catalogue;
 mod checkout;
