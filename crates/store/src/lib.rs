@@ -100,8 +100,8 @@ impl Database {
         sql: &str,
         parameters: impl IntoIterator<Item = Value>,
     ) -> Result<Vec<T>, Error> {
-        let connection = self.connection().await?;
-        self.rows(connection.read(sql, parameters))
+        let connection = self.connection()?;
+        self.rows(connection.run(sql, parameters))
     }
 
     /// Like [`read`](Self::read), for the first row, if there is one.
@@ -121,7 +121,7 @@ impl Database {
         sql: &str,
         parameters: impl IntoIterator<Item = Value>,
     ) -> Result<Vec<T>, Error> {
-        let connection = self.connection().await?;
+        let connection = self.connection()?;
         self.rows(connection.write(sql, parameters).await)
     }
 
@@ -150,8 +150,9 @@ impl Database {
 
     /// This instance's connection, opened if there is none.
     ///
-    /// Requests that arrive together at a new instance may each open one; the last is kept, which is cheaper than waiting.
-    async fn connection(&self) -> Result<Arc<Connection>, Error> {
+    /// Nothing else of the instance runs meanwhile: of the requests that arrive together at a new instance only the first
+    /// opens one.
+    fn connection(&self) -> Result<Arc<Connection>, Error> {
         let kept = self
             .connection
             .lock()
@@ -160,7 +161,7 @@ impl Database {
         if let Some(connection) = kept {
             return Ok(connection);
         }
-        let connection = Arc::new(self.open().await?);
+        let connection = Arc::new(self.open()?);
         self.keep(Some(connection.clone()));
         Ok(connection)
     }
@@ -175,24 +176,18 @@ impl Database {
             .unwrap_or_else(PoisonError::into_inner) = connection;
     }
 
-    async fn open(&self) -> Result<Connection, Error> {
-        let connection = Connection::open(self.label).await?;
+    fn open(&self) -> Result<Connection, Error> {
+        let connection = Connection::open(self.label)?;
         let synchronous = match self.synchronous {
             Synchronous::Normal => "PRAGMA synchronous = NORMAL",
             Synchronous::Full => "PRAGMA synchronous = FULL",
         };
-        let tuning = [
-            "PRAGMA busy_timeout = 5000",
-            "PRAGMA journal_mode = WAL",
-            synchronous,
-            "PRAGMA trusted_schema = OFF",
-        ];
-        for pragma in tuning {
+        for pragma in ["PRAGMA journal_mode = WAL", synchronous] {
             // A remote libSQL database has its own settings and refuses some of these.
-            _ = connection.write(pragma, []).await;
+            _ = connection.run(pragma, []);
         }
-        connection.write("PRAGMA foreign_keys = ON", []).await?;
-        migrations::apply(&connection, self.migrations).await?;
+        connection.run("PRAGMA foreign_keys = ON", [])?;
+        migrations::apply(&connection, self.migrations)?;
         Ok(connection)
     }
 }

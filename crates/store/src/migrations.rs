@@ -39,11 +39,11 @@ const LEDGER: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
 ) WITHOUT ROWID";
 
 /// Runs the migrations that are not recorded yet. Where all are, this costs one read.
-pub(crate) async fn apply(connection: &Connection, migrations: &[Migration]) -> Result<(), Error> {
+pub(crate) fn apply(connection: &Connection, migrations: &[Migration]) -> Result<(), Error> {
     let applied = match applied(connection) {
         Ok(names) => names,
         Err(Error::Sql(_)) => {
-            connection.write(LEDGER, []).await?;
+            connection.run(LEDGER, [])?;
             Vec::new()
         }
         Err(error) => return Err(error),
@@ -53,23 +53,21 @@ pub(crate) async fn apply(connection: &Connection, migrations: &[Migration]) -> 
             continue;
         }
         for statement in migration.statements() {
-            match connection.write(statement, []).await {
+            match connection.run(statement, []) {
                 // SQLite has no `ADD COLUMN IF NOT EXISTS`; this is what it would do.
                 Err(Error::Sql(message)) if message.contains("duplicate column name") => {}
                 outcome => drop(outcome?),
             }
         }
         let record = "INSERT OR IGNORE INTO schema_migrations (name) VALUES (?1)";
-        connection
-            .write(record, [Value::from(migration.name)])
-            .await?;
+        connection.run(record, [Value::from(migration.name)])?;
     }
     Ok(())
 }
 
 /// The names of the migrations that have run; an error where none ever has.
 fn applied(connection: &Connection) -> Result<Vec<String>, Error> {
-    let rows = connection.read("SELECT name FROM schema_migrations", [])?;
+    let rows = connection.run("SELECT name FROM schema_migrations", [])?;
     rows.into_iter()
         .map(|values| Row::new(values).take())
         .collect()

@@ -16,11 +16,11 @@ thread_local! {
 pub(crate) struct Connection(String);
 
 impl Connection {
-    pub(crate) async fn open(label: &str) -> Result<Self, Error> {
+    pub(crate) fn open(label: &str) -> Result<Self, Error> {
         Ok(Self(label.to_owned()))
     }
 
-    pub(crate) fn read(
+    pub(crate) fn run(
         &self,
         sql: &str,
         parameters: impl IntoIterator<Item = Value>,
@@ -35,7 +35,7 @@ impl Connection {
         sql: &str,
         parameters: impl IntoIterator<Item = Value>,
     ) -> Result<Vec<Vec<Value>>, Error> {
-        self.read(sql, parameters)
+        self.run(sql, parameters)
     }
 
     fn rows(

@@ -9,14 +9,12 @@ use crate::{Error, Value};
 pub(crate) struct Connection(sqlite::Connection);
 
 impl Connection {
-    pub(crate) async fn open(label: &str) -> Result<Self, Error> {
-        Ok(Self(
-            sqlite::Connection::open_async(label.to_owned()).await?,
-        ))
+    pub(crate) fn open(label: &str) -> Result<Self, Error> {
+        Ok(Self(sqlite::Connection::open(label)?))
     }
 
-    /// Runs one statement at once and reads all its rows: one call to the host.
-    pub(crate) fn read(
+    /// Runs one statement at once and reads all its rows: one call to the host, while which the instance does nothing else.
+    pub(crate) fn run(
         &self,
         sql: &str,
         parameters: impl IntoIterator<Item = Value>,
