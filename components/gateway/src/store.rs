@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 
-use souk_access::Jwks;
-use souk_store::{Database, Error, FromRow, FromValue, Migration, Row, Synchronous, Value};
+use souk_store::{Database, Error, FromRow, Json, Migration, Row, Synchronous, Value, json};
 
 use crate::keys::KeySet;
 use crate::limits::{Charge, Verdict};
@@ -83,47 +82,22 @@ fn in_order(charges: &[Charge], used: Vec<Used>) -> Vec<i64> {
     charges.iter().map(tat).collect()
 }
 
-fn json(value: &impl serde::Serialize) -> Value {
-    Value::Text(serde_json::to_string(value).expect("keys and numbers are plain data"))
-}
-
 /// Forgets who has the whole limit again.
 pub async fn prune(now: i64) -> Result<(), Error> {
     const PRUNE: &str = "DELETE FROM limits WHERE tat < ?1";
     DATABASE
-        .write_one::<Nothing>(PRUNE, [Value::Integer(now)])
+        .write_one::<()>(PRUNE, [Value::Integer(now)])
         .await?;
     Ok(())
-}
-
-/// A row that does not matter.
-struct Nothing;
-
-impl FromRow for Nothing {
-    fn from_row(_: &mut Row) -> Result<Self, Error> {
-        Ok(Self)
-    }
 }
 
 impl FromRow for KeySet {
     fn from_row(row: &mut Row) -> Result<Self, Error> {
         Ok(Self {
-            jwks: row.take::<Document>()?.0,
+            jwks: row.take::<Json<_>>()?.0,
             fetched_at: row.take()?,
             attempted_at: row.take()?,
         })
-    }
-}
-
-/// A key set as it is kept: as JSON text.
-struct Document(Jwks);
-
-impl FromValue for Document {
-    fn from_value(value: Value) -> Result<Self, &'static str> {
-        let text = String::from_value(value)?;
-        serde_json::from_str(&text)
-            .map(Self)
-            .map_err(|_| "a key set")
     }
 }
 
@@ -145,6 +119,6 @@ pub async fn keep_key_set(key_set: &KeySet) -> Result<(), Error> {
         Value::Integer(key_set.fetched_at),
         Value::Integer(key_set.attempted_at),
     ];
-    DATABASE.write_one::<Nothing>(KEEP, parameters).await?;
+    DATABASE.write_one::<()>(KEEP, parameters).await?;
     Ok(())
 }

@@ -5,9 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use souk_store::{Database, Error, FromRow, FromValue, Migration, Row, Value};
+use souk_store::{Database, Error, FromRow, FromValue, Migration, Row, Value, Word, json};
 use uuid::Uuid;
 
 use crate::domain::{
@@ -78,18 +76,6 @@ impl FromValue for Id {
             .parse()
             .map(Self)
             .map_err(|_| "a UUID")
-    }
-}
-
-/// One of the words that an enum is written as.
-struct Word<T>(T);
-
-impl<T: DeserializeOwned> FromValue for Word<T> {
-    fn from_value(value: Value) -> Result<Self, &'static str> {
-        let word = String::from_value(value)?;
-        serde_json::from_value(word.into())
-            .map(Self)
-            .map_err(|_| "a known word")
     }
 }
 
@@ -411,11 +397,6 @@ impl FromRow for Mismatch {
 
 fn text(id: Uuid) -> Value {
     id.to_string().into()
-}
-
-fn json(value: &impl Serialize) -> Value {
-    let text = serde_json::to_string(value).expect("ids and quantities are plain data");
-    text.into()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ pub mod saga;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use souk_chassis::fields::{self, Fields, FromFields};
-use souk_chassis::{Money, page};
+use souk_chassis::{Money, PostalAddress, page};
 use uuid::Uuid;
 
 use saga::Saga;
@@ -139,20 +139,6 @@ impl Line {
     }
 }
 
-/// Where an order goes.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Address {
-    pub name: String,
-    pub line1: String,
-    pub line2: Option<String>,
-    pub city: String,
-    pub postal_code: String,
-    pub region: Option<String>,
-    /// ISO 3166-1 alpha-2.
-    pub country: String,
-    pub phone: Option<String>,
-}
-
 /// What an order knows of the card.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct CardSummary {
@@ -199,7 +185,7 @@ pub struct Order {
     pub lines: Vec<Line>,
     /// None until the products could be looked up.
     pub total: Option<Money>,
-    pub shipping_address: Address,
+    pub shipping_address: PostalAddress,
     pub card: CardSummary,
     pub shipment: Option<Shipment>,
     pub created_at: String,
@@ -221,7 +207,7 @@ pub struct OrderView {
     pub reason: Option<Reason>,
     pub items: Vec<Line>,
     pub total: Option<Money>,
-    pub shipping_address: Address,
+    pub shipping_address: PostalAddress,
     pub payment: CardSummary,
     pub shipment: Option<Shipment>,
     pub history: Vec<HistoryEntry>,
@@ -302,7 +288,7 @@ pub mod tests {
             details: Details::default(),
             lines: vec![Line::new("p1", 2)],
             total: None,
-            shipping_address: Address::default(),
+            shipping_address: PostalAddress::default(),
             card: CardSummary {
                 brand: "visa".into(),
                 last4: "4242".into(),

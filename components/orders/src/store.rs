@@ -1,9 +1,7 @@
 //! Every SQL statement of the service.
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use souk_chassis::Money;
-use souk_store::{Database, Error, FromRow, FromValue, Migration, Row, Value};
+use souk_store::{Database, Error, FromRow, Json, Migration, Row, Value, Word, json, word};
 
 use crate::background::checkpoint;
 use crate::domain::saga::{Event, Held, Saga, Step};
@@ -86,50 +84,6 @@ fn shipment(carrier: Option<String>, tracking: Option<String>) -> Option<Shipmen
     })
 }
 
-/// A word that stands for one of an enum's values.
-struct Word<T>(T);
-
-impl<T: DeserializeOwned> FromValue for Word<T> {
-    fn from_value(value: Value) -> Result<Self, &'static str> {
-        let word = serde_json::Value::String(String::from_value(value)?);
-        T::deserialize(word)
-            .map(Self)
-            .map_err(|_| "one of the known words")
-    }
-}
-
-/// What is kept as JSON text.
-struct Json<T>(T);
-
-impl<T: DeserializeOwned> FromValue for Json<T> {
-    fn from_value(value: Value) -> Result<Self, &'static str> {
-        let text = String::from_value(value)?;
-        serde_json::from_str(&text)
-            .map(Self)
-            .map_err(|_| "JSON of the expected kind")
-    }
-}
-
-fn word(data: &impl Serialize) -> Value {
-    let word = serde_json::to_value(data).unwrap_or_default();
-    word.as_str().into()
-}
-
-fn json(data: &impl Serialize) -> Value {
-    serde_json::to_string(data)
-        .expect("plain data is JSON")
-        .into()
-}
-
-/// That a row was changed.
-struct Changed;
-
-impl FromRow for Changed {
-    fn from_row(_: &mut Row) -> Result<Self, Error> {
-        Ok(Self)
-    }
-}
-
 async fn write<T: FromRow>(
     sql: &str,
     parameters: impl IntoIterator<Item = Value>,
@@ -172,7 +126,7 @@ pub async fn insert(order: &Order, key: &str, events: &[Event]) -> Result<bool, 
         saga.give_up_at.into(),
         json(&events),
     ];
-    Ok(write::<Changed>(SQL, parameters).await?.is_some())
+    Ok(write::<()>(SQL, parameters).await?.is_some())
 }
 
 /// Writes what has become of an order, if its row still says what it said; says whether it did.
@@ -207,7 +161,7 @@ pub async fn save(order: &Order, held: &Held, events: &[Event]) -> Result<bool, 
         order.answer_status.map(i64::from).into(),
         json(&events),
     ];
-    Ok(write::<Changed>(SQL, parameters).await?.is_some())
+    Ok(write::<()>(SQL, parameters).await?.is_some())
 }
 
 /// A saga that somebody should take up.
@@ -338,7 +292,7 @@ pub async fn history_after(id: &str, seq: i64) -> Result<Vec<HistoryEntry>, Erro
 pub async fn answer_with_confirmation(id: &str) -> Result<(), Error> {
     const SQL: &str = "UPDATE orders SET answer_status = 201 \
                        WHERE id = ?1 AND answer_status IS NULL AND status = 'confirmed' AND step = 'settle' RETURNING 1";
-    write::<Changed>(SQL, [id.into()]).await.map(drop)
+    write::<()>(SQL, [id.into()]).await.map(drop)
 }
 
 /// Notes that a paid order was sent; says whether it did.
@@ -350,14 +304,14 @@ pub async fn ship(id: &str, shipment: &Shipment) -> Result<bool, Error> {
         shipment.carrier.as_str().into(),
         shipment.tracking.as_str().into(),
     ];
-    Ok(write::<Changed>(SQL, parameters).await?.is_some())
+    Ok(write::<()>(SQL, parameters).await?.is_some())
 }
 
 /// Notes that an order has arrived; says whether it did.
 pub async fn deliver(id: &str) -> Result<bool, Error> {
     const SQL: &str =
         "UPDATE orders SET status = 'delivered' WHERE id = ?1 AND status = 'shipped' RETURNING 1";
-    Ok(write::<Changed>(SQL, [id.into()]).await?.is_some())
+    Ok(write::<()>(SQL, [id.into()]).await?.is_some())
 }
 
 #[cfg(test)]

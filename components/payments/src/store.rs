@@ -3,9 +3,8 @@
 //! What is wanted of a payment, and what became of an operation, is one statement each; triggers carry the one over to the other
 //! and write the history.
 
-use serde::de::DeserializeOwned;
 use souk_chassis::Money;
-use souk_store::{Database, Error, FromRow, FromValue, Migration, Row, Value};
+use souk_store::{Column, Database, Error, FromRow, Json, Migration, Row, Value, Word, word};
 use uuid::Uuid;
 
 use crate::card::{Brand, CardSummary, CardToken, Token};
@@ -121,39 +120,6 @@ impl FromRow for Operation {
     }
 }
 
-/// An enum that is kept as a word.
-struct Word<T>(T);
-
-impl<T: DeserializeOwned> FromValue for Word<T> {
-    fn from_value(value: Value) -> Result<Self, &'static str> {
-        let word = serde_json::Value::String(String::from_value(value)?);
-        serde_json::from_value(word)
-            .map(Self)
-            .map_err(|_| "a known word")
-    }
-}
-
-/// Something that is read from JSON.
-struct Json<T>(T);
-
-impl<T: DeserializeOwned> FromValue for Json<T> {
-    fn from_value(value: Value) -> Result<Self, &'static str> {
-        let text = String::from_value(value)?;
-        serde_json::from_str(&text)
-            .map(Self)
-            .map_err(|_| "JSON of the right form")
-    }
-}
-
-/// One column.
-struct One<T>(T);
-
-impl<T: FromValue> FromRow for One<T> {
-    fn from_row(row: &mut Row) -> Result<Self, Error> {
-        row.take().map(Self)
-    }
-}
-
 pub async fn insert_token(token: &CardToken) -> Result<(), Error> {
     const SQL: &str = "INSERT INTO card_tokens (token, brand, last4, exp_month, exp_year) VALUES (?1, ?2, ?3, ?4, ?5)";
     let parameters = [
@@ -163,7 +129,7 @@ pub async fn insert_token(token: &CardToken) -> Result<(), Error> {
         token.card.exp_month.into(),
         token.card.exp_year.into(),
     ];
-    DATABASE.write::<Nothing>(SQL, parameters).await.map(drop)
+    DATABASE.write::<()>(SQL, parameters).await.map(drop)
 }
 
 /// Tokens that no payment was made with within a day.
@@ -181,18 +147,10 @@ pub async fn prune_tokens() -> Result<(), Error> {
         ")"
     );
     // A write locks the database, and mostly there is nothing to forget.
-    let stale: Vec<One<String>> = DATABASE.read(stale_tokens!(), []).await?;
+    let stale: Vec<Column<String>> = DATABASE.read(stale_tokens!(), []).await?;
     match stale.is_empty() {
         true => Ok(()),
-        false => DATABASE.write::<Nothing>(SQL, []).await.map(drop),
-    }
-}
-
-struct Nothing;
-
-impl FromRow for Nothing {
-    fn from_row(_: &mut Row) -> Result<Self, Error> {
-        Ok(Self)
+        false => DATABASE.write::<()>(SQL, []).await.map(drop),
     }
 }
 
@@ -209,8 +167,8 @@ pub async fn find_by_order(order_id: Uuid) -> Result<Option<Payment>, Error> {
 /// The token that an order's payment was asked for with.
 pub async fn token_of(order_id: Uuid) -> Result<Option<Token>, Error> {
     const SQL: &str = "SELECT token FROM payments WHERE order_id = ?1 AND token IS NOT NULL";
-    let token: Option<One<String>> = DATABASE.read_one(SQL, [text(order_id)]).await?;
-    Ok(token.map(|One(token)| Token(token)))
+    let token: Option<Column<String>> = DATABASE.read_one(SQL, [text(order_id)]).await?;
+    Ok(token.map(|Column(token)| Token(token)))
 }
 
 /// Begins to authorize an order's payment, and leases that to the caller; `None` where the order has a payment.
@@ -228,8 +186,8 @@ pub async fn begin_authorization(
         new.amount.amount.into(),
         new.amount.currency.as_str().into(),
     ];
-    let id: Option<One<String>> = DATABASE.write_one(SQL, parameters).await?;
-    Ok(id.map(|One(id)| Operation {
+    let id: Option<Column<String>> = DATABASE.write_one(SQL, parameters).await?;
+    Ok(id.map(|Column(id)| Operation {
         token: new.token.clone(),
         ..begun(id, Kind::Authorize, "authorize", new.amount.clone())
     }))
@@ -281,7 +239,7 @@ pub async fn begin_void(order_id: Uuid) -> Result<(), Error> {
         ON CONFLICT (order_id) DO UPDATE SET status = 'voiding', updated_at = strftime('%Y-%m-%dT%H:%M:%fZ') \
         WHERE status IN ('authorizing', 'authorized', 'capture_failed')";
     let parameters = [text(Uuid::now_v7()), text(order_id)];
-    DATABASE.write::<Nothing>(SQL, parameters).await.map(drop)
+    DATABASE.write::<()>(SQL, parameters).await.map(drop)
 }
 
 /// Begins a refund, of all that is left unless told, and leases that to the caller. `None` where so much is not left, or where the
@@ -310,8 +268,11 @@ pub async fn begin_refund(
         request_key.into(),
         amount.into(),
     ];
-    match DATABASE.write_one::<One<String>>(SQL, parameters).await? {
-        Some(One(key)) => operation(&key).await,
+    match DATABASE
+        .write_one::<Column<String>>(SQL, parameters)
+        .await?
+    {
+        Some(Column(key)) => operation(&key).await,
         None => Ok(None),
     }
 }
@@ -365,8 +326,8 @@ pub async fn due(limit: i64) -> Result<Vec<String>, Error> {
         now!(),
         " AND NOT (kind = 'authorize' AND status = 'ready') GROUP BY payment_id ORDER BY min(due_at) LIMIT ?1"
     );
-    let due: Vec<One<String>> = DATABASE.read(SQL, [limit.into()]).await?;
-    Ok(due.into_iter().map(|One(id)| id).collect())
+    let due: Vec<Column<String>> = DATABASE.read(SQL, [limit.into()]).await?;
+    Ok(due.into_iter().map(|Column(id)| id).collect())
 }
 
 /// Takes an operation that nobody was at when it was read; says whether nobody has been faster.
@@ -379,7 +340,7 @@ pub async fn take(operation: &Operation) -> Result<bool, Error> {
         " WHERE key = ?1 AND turn = ?2 AND status IN ('asked', 'ready') RETURNING key"
     );
     let parameters = [operation.key.as_str().into(), operation.turn.into()];
-    let taken: Option<One<String>> = DATABASE.write_one(SQL, parameters).await?;
+    let taken: Option<Column<String>> = DATABASE.write_one(SQL, parameters).await?;
     Ok(taken.is_some())
 }
 
@@ -392,7 +353,7 @@ pub async fn succeeded(operation: &Operation, reference: &str) -> Result<(), Err
         operation.attempt.into(),
         reference.into(),
     ];
-    DATABASE.write::<Nothing>(SQL, parameters).await.map(drop)
+    DATABASE.write::<()>(SQL, parameters).await.map(drop)
 }
 
 /// Writes down that the provider will not do what it was asked.
@@ -405,7 +366,7 @@ pub async fn declined(operation: &Operation, code: &str, detail: &str) -> Result
         code.into(),
         detail.into(),
     ];
-    DATABASE.write::<Nothing>(SQL, parameters).await.map(drop)
+    DATABASE.write::<()>(SQL, parameters).await.map(drop)
 }
 
 /// Writes down that nobody knows what the provider did.
@@ -416,7 +377,7 @@ pub async fn unknown(operation: &Operation) -> Result<(), Error> {
         " WHERE key = ?1 AND turn = ?2 AND status = 'asked'"
     );
     let parameters = [operation.key.as_str().into(), operation.turn.into()];
-    DATABASE.write::<Nothing>(SQL, parameters).await.map(drop)
+    DATABASE.write::<()>(SQL, parameters).await.map(drop)
 }
 
 /// Writes down that the provider certainly did nothing: it can be asked again under a new key, unless nobody wants it any more.
@@ -431,16 +392,9 @@ pub async fn not_done(operation: &Operation) -> Result<(), Error> {
         " WHERE key = ?1 AND turn = ?2 AND status = 'asked'"
     );
     let parameters = [operation.key.as_str().into(), operation.turn.into()];
-    DATABASE.write::<Nothing>(SQL, parameters).await.map(drop)
+    DATABASE.write::<()>(SQL, parameters).await.map(drop)
 }
 
 fn text(id: Uuid) -> Value {
     Value::Text(id.to_string())
-}
-
-fn word(brand: &Brand) -> Value {
-    match serde_json::to_value(brand) {
-        Ok(serde_json::Value::String(word)) => word.into(),
-        _ => Value::Null,
-    }
 }

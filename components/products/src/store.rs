@@ -1,13 +1,14 @@
 //! Every SQL statement of the service.
 
-use serde::Serialize;
 use souk_chassis::Money;
-use souk_store::{Database, Error, FromRow, FromValue, Migration, Row, Synchronous, Value};
+use souk_store::{
+    Column, Database, Error, FromRow, FromValue, Json, Migration, Row, Synchronous, Value, json,
+};
 use uuid::Uuid;
 
 use crate::domain::{
-    Attributes, Category, CategoryBody, Cursor, Filter, NewProduct, PastPrice, Product,
-    ProductChange, Search, Sort, SortKey,
+    Category, CategoryBody, Cursor, Filter, NewProduct, PastPrice, Product, ProductChange, Search,
+    Sort, SortKey,
 };
 
 const MIGRATIONS: &[Migration] = &[Migration {
@@ -41,30 +42,12 @@ impl FromRow for Product {
                 currency: row.take()?,
             },
             image_url: row.take()?,
-            attributes: row.take::<Text>()?.0,
+            attributes: row.take::<Json<_>>()?.0,
             version: row.take()?,
             created_at: row.take()?,
             updated_at: row.take()?,
         })
     }
-}
-
-/// Attributes as they are kept: as JSON text.
-struct Text(Attributes);
-
-impl FromValue for Text {
-    fn from_value(value: Value) -> Result<Self, &'static str> {
-        let text = String::from_value(value)?;
-        serde_json::from_str(&text)
-            .map(Self)
-            .map_err(|_| "an object of strings")
-    }
-}
-
-fn json(data: &impl Serialize) -> Value {
-    serde_json::to_string(data)
-        .expect("strings are JSON")
-        .into()
 }
 
 pub async fn find(id: Uuid) -> Result<Option<Product>, Error> {
@@ -79,15 +62,10 @@ pub async fn find(id: Uuid) -> Result<Option<Product>, Error> {
 /// The id of the product with this SKU.
 pub async fn find_by_sku(sku: &str) -> Result<Option<String>, Error> {
     const SQL: &str = "SELECT id FROM products WHERE sku = ?1 AND deleted_at IS NULL";
-    Ok(DATABASE.read_one(SQL, [sku.into()]).await?.map(|Id(id)| id))
-}
-
-struct Id(String);
-
-impl FromRow for Id {
-    fn from_row(row: &mut Row) -> Result<Self, Error> {
-        Ok(Self(row.take()?))
-    }
+    Ok(DATABASE
+        .read_one(SQL, [sku.into()])
+        .await?
+        .map(|Column(id)| id))
 }
 
 pub async fn insert(new: &NewProduct) -> Result<Product, Error> {
@@ -149,7 +127,7 @@ pub async fn update(
 pub async fn delete(id: Uuid, versions: Option<&[i64]>) -> Result<bool, Error> {
     const SQL: &str = "UPDATE products SET deleted_at = strftime('%Y-%m-%dT%H:%M:%fZ'), version = version + 1 \
         WHERE id = ?1 AND deleted_at IS NULL AND (?2 IS NULL OR version IN (SELECT value FROM json_each(?2))) RETURNING id";
-    let deleted: Option<Id> = DATABASE
+    let deleted: Option<Column<String>> = DATABASE
         .write_one(SQL, [text(id), any_of(versions)])
         .await?;
     Ok(deleted.is_some())
@@ -509,7 +487,7 @@ pub mod tests {
     fn a_migration_can_be_repeated() {
         block_on(find(Uuid::nil())).unwrap();
         for statement in MIGRATIONS.iter().flat_map(Migration::statements) {
-            block_on(DATABASE.write_one::<Id>(statement, [])).unwrap();
+            block_on(DATABASE.write_one::<Column<String>>(statement, [])).unwrap();
         }
     }
 

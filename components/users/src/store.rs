@@ -7,7 +7,7 @@ pub mod sessions;
 pub mod users;
 
 use souk_access::Role;
-use souk_store::{Database, Error, FromRow, FromValue, Migration, Row, Value};
+use souk_store::{Database, Error, FromValue, Migration, Value};
 use uuid::Uuid;
 
 use crate::domain::{self, Email};
@@ -18,15 +18,6 @@ const MIGRATIONS: &[Migration] = &[Migration {
 }];
 
 static DATABASE: Database = Database::new("users", MIGRATIONS);
-
-/// What a statement that only has to say whether it did something returns.
-struct Done;
-
-impl FromRow for Done {
-    fn from_row(_: &mut Row) -> Result<Self, Error> {
-        Ok(Self)
-    }
-}
 
 /// A value of ours as it is kept.
 struct Kept<T>(T);
@@ -58,7 +49,7 @@ fn text(id: Uuid) -> Value {
 
 /// Runs a statement; says whether it returned a row.
 async fn did(sql: &str, parameters: impl IntoIterator<Item = Value>) -> Result<bool, Error> {
-    let done: Option<Done> = DATABASE.write_one(sql, parameters).await?;
+    let done: Option<()> = DATABASE.write_one(sql, parameters).await?;
     Ok(done.is_some())
 }
 
@@ -80,6 +71,7 @@ pub mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use futures::executor::block_on;
+    use souk_store::{FromRow, Row};
 
     /// Runs any statement, for what takes too long to happen by itself; says whether it returned a row.
     pub fn run(sql: &str) -> Result<bool, Error> {

@@ -1,5 +1,7 @@
 //! Rows and the types they are read into.
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use spin_sdk::sqlite::Value;
 
 use crate::Error;
@@ -34,6 +36,13 @@ impl Row {
 pub trait FromRow: Sized {
     /// Takes the columns this type needs, in order.
     fn from_row(row: &mut Row) -> Result<Self, Error>;
+}
+
+/// A row of which it only matters that it is there.
+impl FromRow for () {
+    fn from_row(_: &mut Row) -> Result<Self, Error> {
+        Ok(())
+    }
 }
 
 /// A type that is read from one column.
@@ -75,6 +84,56 @@ impl<T: FromValue> FromValue for Option<T> {
     }
 }
 
+/// A row of one column.
+#[derive(Debug)]
+pub struct Column<T>(pub T);
+
+impl<T: FromValue> FromRow for Column<T> {
+    fn from_row(row: &mut Row) -> Result<Self, Error> {
+        row.take().map(Self)
+    }
+}
+
+/// What is kept as JSON text.
+#[derive(Debug)]
+pub struct Json<T>(pub T);
+
+impl<T: DeserializeOwned> FromValue for Json<T> {
+    fn from_value(value: Value) -> Result<Self, &'static str> {
+        let text = String::from_value(value)?;
+        let data = serde_json::from_str(&text);
+        data.map(Self).map_err(|_| "JSON of the expected kind")
+    }
+}
+
+/// An enum that is kept as the word it is in JSON.
+#[derive(Debug)]
+pub struct Word<T>(pub T);
+
+impl<T: DeserializeOwned> FromValue for Word<T> {
+    fn from_value(value: Value) -> Result<Self, &'static str> {
+        let word = serde_json::Value::String(String::from_value(value)?);
+        let data = T::deserialize(word);
+        data.map(Self).map_err(|_| "one of the known words")
+    }
+}
+
+/// Data as JSON text, for a parameter.
+///
+/// # Panics
+/// When it is no plain data: JSON has no maps whose keys are no strings, for one.
+pub fn json(data: &(impl Serialize + ?Sized)) -> Value {
+    serde_json::to_string(data)
+        .expect("plain data is JSON")
+        .into()
+}
+
+/// An enum as the word it is in JSON, for a parameter; NULL where it is no word.
+pub fn word(data: &impl Serialize) -> Value {
+    let word = serde_json::to_value(data).unwrap_or_default();
+    word.as_str().into()
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -92,6 +151,15 @@ mod tests {
         assert_eq!(row.take::<String>().unwrap(), "a");
         assert_eq!(row.take::<Option<String>>(), Ok(None));
         assert_eq!(row.take::<bool>(), Ok(true));
+    }
+
+    #[test]
+    fn words_and_json_come_back_as_they_went_in() {
+        let mut row = Row::new(vec![word(&Some("open")), json(&[1, 2]), Value::text("x")]);
+        assert_eq!(row.take::<Word<String>>().unwrap().0, "open");
+        assert_eq!(row.take::<Json<Vec<i64>>>().unwrap().0, [1, 2]);
+        assert!(row.take::<Json<Vec<i64>>>().is_err());
+        assert!(matches!(word(&7), Value::Null));
     }
 
     #[test]

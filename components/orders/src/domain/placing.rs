@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use souk_chassis::fields::{self, Fields, FromFields, Rule};
-use souk_chassis::{MAX_AMOUNT, Money};
+use souk_chassis::{MAX_AMOUNT, Money, PostalAddress};
 use uuid::Uuid;
 
-use super::{Address, Line, Mistake};
+use super::{Line, Mistake};
 
 /// How many different products an order can have.
 pub const MOST_LINES: usize = 100;
@@ -23,7 +23,7 @@ pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// What it takes to place an order.
 pub struct NewOrder {
     pub contents: Contents,
-    pub shipping_address: Address,
+    pub shipping_address: PostalAddress,
     pub card: Card,
 }
 
@@ -89,21 +89,6 @@ impl FromFields for NewItem {
     }
 }
 
-impl FromFields for Address {
-    fn from_fields(fields: &mut Fields) -> Self {
-        Self {
-            name: fields.required("name", fields::line(1..=100)),
-            line1: fields.required("line1", fields::line(1..=200)),
-            line2: fields.optional("line2", fields::line(0..=200)),
-            city: fields.required("city", fields::line(1..=100)),
-            postal_code: fields.required("postal_code", fields::line(1..=20)),
-            region: fields.optional("region", fields::line(0..=100)),
-            country: fields.required("country", country()),
-            phone: fields.optional("phone", fields::line(0..=40)),
-        }
-    }
-}
-
 impl FromFields for Card {
     fn from_fields(fields: &mut Fields) -> Self {
         Self {
@@ -141,16 +126,6 @@ fn digits(
                     length.end()
                 )),
             }
-        },
-    )
-}
-
-fn country() -> impl Rule<String, String> {
-    fields::rule(
-        || json!({"type": "string", "pattern": "^[A-Z]{2}$"}),
-        |code: String| match code.len() == 2 && code.bytes().all(|c| c.is_ascii_uppercase()) {
-            true => Ok(code),
-            false => Err("must be an ISO 3166-1 code of two letters, such as DE".into()),
         },
     )
 }

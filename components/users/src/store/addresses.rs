@@ -1,5 +1,6 @@
 //! Addresses.
 
+use souk_chassis::PostalAddress;
 use souk_store::{Error, FromRow, Row, Value};
 use uuid::Uuid;
 
@@ -17,14 +18,16 @@ impl FromRow for Address {
     fn from_row(row: &mut Row) -> Result<Self, Error> {
         Ok(Self {
             id: row.take()?,
-            name: row.take()?,
-            line1: row.take()?,
-            line2: row.take()?,
-            city: row.take()?,
-            postal_code: row.take()?,
-            region: row.take()?,
-            country: row.take()?,
-            phone: row.take()?,
+            postal: PostalAddress {
+                name: row.take()?,
+                line1: row.take()?,
+                line2: row.take()?,
+                city: row.take()?,
+                postal_code: row.take()?,
+                region: row.take()?,
+                country: row.take()?,
+                phone: row.take()?,
+            },
             default: row.take()?,
             created_at: row.take()?,
             updated_at: row.take()?,
@@ -87,14 +90,14 @@ fn parameters(user: Uuid, id: Uuid, body: &AddressBody) -> [Value; 11] {
     [
         text(user),
         text(id),
-        body.name.as_str().into(),
-        body.line1.as_str().into(),
-        body.line2.as_deref().into(),
-        body.city.as_str().into(),
-        body.postal_code.as_str().into(),
-        body.region.as_deref().into(),
-        body.country.as_str().into(),
-        body.phone.as_deref().into(),
+        body.postal.name.as_str().into(),
+        body.postal.line1.as_str().into(),
+        body.postal.line2.as_deref().into(),
+        body.postal.city.as_str().into(),
+        body.postal.postal_code.as_str().into(),
+        body.postal.region.as_deref().into(),
+        body.postal.country.as_str().into(),
+        body.postal.phone.as_deref().into(),
         i64::from(body.default).into(),
     ]
 }

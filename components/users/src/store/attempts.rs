@@ -1,8 +1,8 @@
 //! Failed logins.
 
-use souk_store::{Error, FromRow, Row, Value};
+use souk_store::{Error, FromRow, Row, json};
 
-use super::{DATABASE, Done, did};
+use super::{DATABASE, did};
 use crate::domain::Counter;
 
 /// What is known under a counter.
@@ -75,7 +75,7 @@ pub async fn forgive(account: &str, counted: &[Counter]) -> Result<(), Error> {
         failures = iif(key = ?1, 0, max(failures - 1, 0)) \
         WHERE key = ?1 OR key IN (SELECT value ->> 'key' FROM json_each(?2))";
     DATABASE
-        .write_one::<Done>(SQL, [account.into(), json(counted)])
+        .write_one::<()>(SQL, [account.into(), json(counted)])
         .await?;
     Ok(())
 }
@@ -83,12 +83,6 @@ pub async fn forgive(account: &str, counted: &[Counter]) -> Result<(), Error> {
 /// Forgets what is to be forgotten.
 pub async fn prune() -> Result<(), Error> {
     const SQL: &str = "DELETE FROM attempts WHERE forget_at <= strftime('%Y-%m-%dT%H:%M:%fZ')";
-    DATABASE.write_one::<Done>(SQL, []).await?;
+    DATABASE.write_one::<()>(SQL, []).await?;
     Ok(())
-}
-
-fn json(counters: &[Counter]) -> Value {
-    serde_json::to_string(counters)
-        .expect("strings and numbers are JSON")
-        .into()
 }

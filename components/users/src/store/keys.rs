@@ -3,7 +3,7 @@
 use souk_access::{LIFETIME, SigningKey};
 use souk_store::{Error, FromRow, FromValue, Row, Value};
 
-use super::{DATABASE, Done};
+use super::DATABASE;
 use crate::domain::SIGNING_KEY_DAYS;
 
 /// How long a key is published before it signs, in seconds: longer than anybody keeps the set.
@@ -65,7 +65,7 @@ pub async fn add_if_due(key: &SigningKey, secret: &[u8; 32]) -> Result<(), Error
         format!("+{NOTICE} seconds").into(),
         age(),
     ];
-    DATABASE.write_one::<Done>(SQL, parameters).await?;
+    DATABASE.write_one::<()>(SQL, parameters).await?;
     Ok(())
 }
 
@@ -74,7 +74,7 @@ pub async fn retire() -> Result<(), Error> {
     const SQL: &str = "DELETE FROM signing_keys WHERE EXISTS (SELECT 1 FROM signing_keys AS next \
         WHERE next.signs_from > signing_keys.signs_from AND next.signs_from < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ?1))";
     let age = format!("-{} seconds", LIFETIME + GRACE);
-    DATABASE.write_one::<Done>(SQL, [Value::from(age)]).await?;
+    DATABASE.write_one::<()>(SQL, [Value::from(age)]).await?;
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use souk_access::Role;
 use souk_store::{Error, FromRow, Row, Value};
 use uuid::Uuid;
 
-use super::{DATABASE, Done, Kept, did, text};
+use super::{DATABASE, Kept, did, text};
 use crate::domain::{REFRESH_DAYS, Session};
 use crate::store::users::Account;
 
@@ -97,9 +97,9 @@ pub async fn prune() -> Result<(), Error> {
     const OVER: &str = "DELETE FROM sessions WHERE expires_at <= strftime('%Y-%m-%dT%H:%M:%fZ')";
     const SPENT: &str =
         "DELETE FROM spent_tokens WHERE spent_at < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ?1)";
-    DATABASE.write_one::<Done>(OVER, []).await?;
+    DATABASE.write_one::<()>(OVER, []).await?;
     DATABASE
-        .write_one::<Done>(SPENT, [days(-REFRESH_DAYS)])
+        .write_one::<()>(SPENT, [days(-REFRESH_DAYS)])
         .await?;
     Ok(())
 }

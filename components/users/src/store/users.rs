@@ -3,7 +3,7 @@
 use souk_store::{Error, FromRow, Row, Value};
 use uuid::Uuid;
 
-use super::{DATABASE, Done, Kept, did, returned, text};
+use super::{DATABASE, Kept, did, returned, text};
 use crate::domain::{self, Email, KnownClient, User, UserFilter};
 use souk_access::Role;
 
@@ -210,6 +210,6 @@ pub async fn prune_known_clients() -> Result<(), Error> {
     const SQL: &str =
         "DELETE FROM known_clients WHERE last_at < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ?1)";
     let age = format!("-{} days", domain::REFRESH_DAYS);
-    DATABASE.write_one::<Done>(SQL, [Value::from(age)]).await?;
+    DATABASE.write_one::<()>(SQL, [Value::from(age)]).await?;
     Ok(())
 }
