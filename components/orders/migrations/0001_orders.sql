@@ -47,6 +47,9 @@ CREATE TABLE IF NOT EXISTS orders (
 
 CREATE UNIQUE INDEX IF NOT EXISTS orders_by_key ON orders (user_id, idempotency_key);
 
+-- A cart is ordered once at a time: two tabs are no two orders.
+CREATE UNIQUE INDEX IF NOT EXISTS orders_by_cart ON orders (user_id, cart_version) WHERE step <> 'done';
+
 CREATE INDEX IF NOT EXISTS orders_by_user ON orders (user_id, id);
 
 CREATE INDEX IF NOT EXISTS orders_by_status ON orders (status, id);
@@ -67,8 +70,9 @@ WHEN new.status <> old.status AND old.status || '>' || new.status NOT IN (
 END;
 
 CREATE TRIGGER IF NOT EXISTS orders_keep_what_was_ordered BEFORE UPDATE ON orders
-WHEN (new.id, new.user_id, new.idempotency_key, new.request_hash, new.shipping_address, new.created_at)
-    IS NOT (old.id, old.user_id, old.idempotency_key, old.request_hash, old.shipping_address, old.created_at)
+WHEN (new.id, new.user_id, new.idempotency_key, new.request_hash, new.created_at)
+    IS NOT (old.id, old.user_id, old.idempotency_key, old.request_hash, old.created_at)
+    OR new.shipping_address NOT IN (old.shipping_address, 'null')
     OR old.total_amount IS NOT NULL AND (new.items, new.total_amount, new.currency) IS NOT (old.items, old.total_amount, old.currency)
     OR old.answer_status IS NOT NULL AND new.answer_status IS NOT old.answer_status
 BEGIN
@@ -77,6 +81,24 @@ END;
 
 CREATE TRIGGER IF NOT EXISTS orders_stay BEFORE DELETE ON orders BEGIN
     SELECT RAISE(ABORT, 'CHECK constraint failed: orders_are_kept');
+END;
+
+-- Users whose accounts are deleted. Their orders stay without the address: at once, or when the order has come to its end.
+
+CREATE TABLE IF NOT EXISTS erased_users (
+    user_id TEXT PRIMARY KEY,
+    at      TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ'))
+) WITHOUT ROWID;
+
+CREATE TRIGGER IF NOT EXISTS an_erased_user_leaves_no_address AFTER INSERT ON erased_users BEGIN
+    UPDATE orders SET shipping_address = 'null'
+    WHERE user_id = new.user_id AND status IN ('delivered', 'rejected', 'cancelled');
+END;
+
+CREATE TRIGGER IF NOT EXISTS an_end_leaves_no_address_of_erased_users AFTER UPDATE OF status ON orders
+WHEN new.status IN ('delivered', 'rejected', 'cancelled') AND EXISTS (SELECT 1 FROM erased_users WHERE user_id = new.user_id)
+BEGIN
+    UPDATE orders SET shipping_address = 'null' WHERE id = new.id;
 END;
 
 -- The history of an order's status: written by triggers, so that no status changes without its entry, and never changed.

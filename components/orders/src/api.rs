@@ -69,11 +69,16 @@ pub async fn place(
     if let Some(order) = store::find_by_key(&user, &key).await? {
         return repeated(order, &hash, deadline).await;
     }
+    if store::is_erased(&user).await? {
+        return Err(Problem::unauthorized("the account is deleted"));
+    }
     let (order, events) = prepare(&context, &headers, new, user, hash).await?;
     if !store::insert(&order, &key, &events).await? {
         // An equal request has been faster.
         let first = store::find_by_key(&order.user_id, &key).await?;
-        let first = first.ok_or_else(|| Problem::internal("an order has vanished"))?;
+        let first = first.ok_or_else(|| {
+            Problem::conflict("this cart is being ordered already, by a request with another key")
+        })?;
         return repeated(first, &order.request_hash, deadline).await;
     }
     let id = order.id.clone();
@@ -153,7 +158,7 @@ async fn prepare(
             .map(|it| Line::new(&it.product_id, it.quantity))
             .collect(),
         total: None,
-        shipping_address: new.shipping_address,
+        shipping_address: Some(new.shipping_address),
         card: CardSummary {
             brand: token.brand,
             last4: token.last4,
@@ -414,6 +419,13 @@ fn not_now_possible(order: &Order, what: &str) -> Problem {
         _ => word.as_str().unwrap_or_default(),
     };
     Problem::conflict(format!("the order cannot be {what}: it is {is}"))
+}
+
+/// `PUT /internal/erased-users/{user_id}`
+pub async fn erase_user(context: Context, Path(user): Path<Uuid>) -> Result<StatusCode, Problem> {
+    context.require_service(&["users"])?;
+    store::erase_user(&user.to_string()).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// `POST /internal/tick`

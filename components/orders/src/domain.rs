@@ -185,7 +185,8 @@ pub struct Order {
     pub lines: Vec<Line>,
     /// None until the products could be looked up.
     pub total: Option<Money>,
-    pub shipping_address: PostalAddress,
+    /// None where the customer's account is deleted.
+    pub shipping_address: Option<PostalAddress>,
     pub card: CardSummary,
     pub shipment: Option<Shipment>,
     pub created_at: String,
@@ -207,7 +208,8 @@ pub struct OrderView {
     pub reason: Option<Reason>,
     pub items: Vec<Line>,
     pub total: Option<Money>,
-    pub shipping_address: PostalAddress,
+    /// None where the customer's account is deleted.
+    pub shipping_address: Option<PostalAddress>,
     pub payment: CardSummary,
     pub shipment: Option<Shipment>,
     pub history: Vec<HistoryEntry>,
@@ -288,7 +290,7 @@ pub mod tests {
             details: Details::default(),
             lines: vec![Line::new("p1", 2)],
             total: None,
-            shipping_address: PostalAddress::default(),
+            shipping_address: Some(PostalAddress::default()),
             card: CardSummary {
                 brand: "visa".into(),
                 last4: "4242".into(),

@@ -12,7 +12,7 @@ mod saga;
 mod store;
 mod stream;
 
-use souk_chassis::{Page, Routes, Service, get, post};
+use souk_chassis::{Page, Routes, Service, get, post, put};
 use spin_sdk::http::{IntoResponse, Request};
 
 use domain::placing::NewOrder;
@@ -86,6 +86,12 @@ fn routes() -> Routes {
                 .for_admins()
                 .returns::<OrderView>(200)
                 .fails([409]),
+        )
+        .route(
+            put("/internal/erased-users/{user_id}", api::erase_user)
+                .summary("Erase what is personal in the orders of a user whose account is deleted")
+                .for_services()
+                .returns_nothing(204),
         )
         .route(
             post("/internal/tick", api::tick)

@@ -94,13 +94,14 @@ async fn write<T: FromRow>(
     written
 }
 
-/// Inserts a new order, unless the user has one with this key; says whether it did.
+/// Inserts a new order, unless the user has one with this key, or one of this cart is under way; says whether it did.
 pub async fn insert(order: &Order, key: &str, events: &[Event]) -> Result<bool, Error> {
     const SQL: &str = "INSERT INTO orders (id, user_id, idempotency_key, request_hash, items, total_amount, currency, \
                        shipping_address, card_brand, card_last4, payment_token, cart_version, step, attempt, lease, due_at, \
                        give_up_at, saga_events) \
                        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18) \
-                       ON CONFLICT (user_id, idempotency_key) DO NOTHING RETURNING 1";
+                       ON CONFLICT (user_id, idempotency_key) DO NOTHING \
+                       ON CONFLICT (user_id, cart_version) WHERE step <> 'done' DO NOTHING RETURNING 1";
     let saga = &order.saga;
     let parameters = [
         order.id.as_str().into(),
@@ -279,6 +280,20 @@ impl FromRow for HistoryEntry {
             reason: row.take::<Option<Word<_>>>()?.map(|Word(reason)| reason),
         })
     }
+}
+
+/// Erases what is personal in the orders of a user whose account is deleted, now or when they have come to their end.
+pub async fn erase_user(user: &str) -> Result<(), Error> {
+    const SQL: &str =
+        "INSERT INTO erased_users (user_id) VALUES (?1) ON CONFLICT (user_id) DO NOTHING";
+    write::<()>(SQL, [user.into()]).await.map(drop)
+}
+
+/// Whether this user's account is deleted.
+pub async fn is_erased(user: &str) -> Result<bool, Error> {
+    const SQL: &str = "SELECT 1 FROM erased_users WHERE user_id = ?1";
+    let erased: Option<()> = DATABASE.read_one(SQL, [user.into()]).await?;
+    Ok(erased.is_some())
 }
 
 /// What an order's history has after this place.

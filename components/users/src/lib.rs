@@ -6,7 +6,9 @@
 
 mod api;
 mod attempts;
+mod clients;
 mod domain;
+mod erasure;
 mod keys;
 mod login;
 mod passwords;
@@ -62,7 +64,8 @@ fn account_routes(routes: Routes) -> Routes {
             delete("/api/users/me", accounts::delete)
                 .summary("Delete the own account and its personal data; the id stays, so that orders keep an owner")
                 .for_customers()
-                .returns_nothing(204),
+                .returns_nothing(204)
+                .fails([409]),
         )
         .route(
             post("/api/users/me/password", accounts::change_password)

@@ -7,6 +7,7 @@ mod admins;
 mod backoff;
 mod contract;
 mod keys;
+pub mod orders;
 mod sessions;
 
 use serde_json::{Value, json};

@@ -156,3 +156,46 @@ fn orders_are_listed_newest_first_and_page_by_page() {
     );
     assert_eq!(get("/api/orders?status=lost&cursor=x").status, 400);
 }
+
+fn erase(user: &str) {
+    let path = format!("/internal/erased-users/{user}");
+    let answer = Ask::of(&SERVICE).service("users").send("PUT", &path);
+    assert_eq!(answer.status, 204);
+}
+
+fn shipping_address(id: &str) -> Value {
+    let answer = Ask::of(&SERVICE)
+        .admin()
+        .send("GET", &format!("/api/orders/{id}"));
+    answer.body["shipping_address"].clone()
+}
+
+#[test]
+fn orders_of_a_deleted_account_stay_without_the_address() {
+    open_shop();
+    let over = place("over", paid_with(DECLINED));
+    let over = over.body["order_id"].as_str().unwrap().to_owned();
+    let open = place("open", body());
+    let open = open.body["id"].as_str().unwrap().to_owned();
+    erase(ADA);
+    erase(ADA);
+    assert_eq!(shipping_address(&over), Value::Null);
+    assert!(shipping_address(&open).is_object(), "it has to get there");
+    for (step, body) in [
+        ("ship", json!({"carrier": "Post", "tracking": "1"})),
+        ("deliver", json!({})),
+    ] {
+        let path = format!("/api/orders/{open}/{step}");
+        let answer = Ask::of(&SERVICE).admin().json(body).send("POST", &path);
+        assert_eq!(answer.status, 200);
+    }
+    assert_eq!(shipping_address(&open), Value::Null);
+    assert_eq!(place("another", body()).status, 401);
+    assert_eq!(
+        Ask::of(&SERVICE)
+            .admin()
+            .send("PUT", &format!("/internal/erased-users/{ADA}"))
+            .status,
+        403
+    );
+}

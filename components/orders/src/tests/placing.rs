@@ -193,6 +193,18 @@ fn twenty_equal_requests_at_once_are_one_order() {
 }
 
 #[test]
+fn two_tabs_do_not_order_the_same_cart_twice() {
+    open_shop();
+    neighbours::slow_down(70);
+    neighbours::fill_cart(&[(CHAIR, 2)]);
+    let tabs = ["one", "other"].map(|key| (key, "/api/orders", the_cart()));
+    let mut statuses: Vec<_> = at_once(tabs.to_vec()).unwrap();
+    statuses.sort_by_key(|answer| answer.0);
+    assert_eq!((statuses[0].0, statuses[1].0), (201, 409));
+    assert_eq!(neighbours::calls("authorize"), 1);
+}
+
+#[test]
 fn what_cannot_be_ordered_is_named() {
     open_shop();
     let fields = |answer: &Answer| -> Vec<String> {

@@ -10,7 +10,7 @@ use super::Origin;
 use crate::domain::{Export, NameChange, NewUser, PasswordChange, RoleChange, User, UserFilter};
 use crate::login::gone;
 use crate::store::{addresses, sessions, users};
-use crate::{login, passwords, settings};
+use crate::{erasure, login, passwords, settings};
 
 /// `POST /api/users`
 ///
@@ -46,11 +46,20 @@ pub async fn change(me: SignedIn, Json(change): Json<NameChange>) -> Result<Json
 }
 
 /// `DELETE /api/users/me`
-pub async fn delete(me: SignedIn) -> Result<StatusCode, Problem> {
-    match users::delete(me.user).await? {
-        true => Ok(StatusCode::NO_CONTENT),
-        false => Err(gone()),
+///
+/// An administrator's account cannot be deleted, and nobody takes the role from themselves: so there is always somebody left
+/// who has it.
+pub async fn delete(me: SignedIn, context: Context) -> Result<StatusCode, Problem> {
+    if !users::delete(me.user).await? {
+        return Err(match users::find(me.user).await? {
+            Some(_) => Problem::conflict(
+                "an administrator's account cannot be deleted: another administrator has to take the role from it first",
+            ),
+            None => gone(),
+        });
     }
+    erasure::tell(&context).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// `POST /api/users/me/password`
@@ -79,13 +88,23 @@ pub async fn export(me: SignedIn, origin: Origin) -> Result<Response, Problem> {
 }
 
 /// `GET /api/users`
-pub async fn list(_: Admin, Query(filter): Query<UserFilter>) -> Result<Json<Page<User>>, Problem> {
+pub async fn list(
+    _: Admin,
+    context: Context,
+    Query(filter): Query<UserFilter>,
+) -> Result<Json<Page<User>>, Problem> {
+    still_admin(&context).await?;
     let users = users::list(&filter).await?;
     Ok(Json(Page::new(users, filter.limit, |last| last.id.clone())))
 }
 
 /// `GET /api/users/{id}`
-pub async fn show_any(_: Admin, Path(id): Path<Uuid>) -> Result<Json<User>, Problem> {
+pub async fn show_any(
+    _: Admin,
+    context: Context,
+    Path(id): Path<Uuid>,
+) -> Result<Json<User>, Problem> {
+    still_admin(&context).await?;
     users::find(id).await?.map(Json).ok_or_else(|| no_user(id))
 }
 
@@ -99,15 +118,36 @@ pub async fn change_role(
     Json(change): Json<RoleChange>,
 ) -> Result<Json<User>, Problem> {
     let role = change.role.unwrap_or(Role::Customer);
-    let caller = context.caller.and_then(|caller| caller.user);
-    let oneself = caller.and_then(|user| user.parse().ok()) == Some(id);
-    if oneself && role != Role::Admin {
+    let caller = caller(&context);
+    if caller == Some(id) && role != Role::Admin {
         return Err(Problem::conflict(
             "an administrator cannot take the role from themselves",
         ));
     }
-    let changed = users::set_role(id, role).await?;
-    changed.map(Json).ok_or_else(|| no_user(id))
+    match users::set_role(id, role, caller).await? {
+        Some(user) => Ok(Json(user)),
+        None => {
+            still_admin(&context).await?;
+            Err(no_user(id))
+        }
+    }
+}
+
+/// Refuses an administrator whose token is older than the end of that role: what accounts there are and who has which role is not to
+/// be had with yesterday's rights.
+async fn still_admin(context: &Context) -> Result<(), Problem> {
+    let Some(caller) = caller(context) else {
+        return Ok(());
+    };
+    match users::find(caller).await?.ok_or_else(gone)?.role {
+        Role::Admin => Ok(()),
+        Role::Customer => Err(Problem::forbidden("this needs the role admin")),
+    }
+}
+
+fn caller(context: &Context) -> Option<Uuid> {
+    let user = context.caller.as_ref()?.user.as_ref()?;
+    user.parse().ok()
 }
 
 fn no_user(id: Uuid) -> Problem {

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::Origin;
 use crate::domain::{Credentials, Session};
 use crate::store::{self, sessions};
-use crate::{keys, login};
+use crate::{erasure, keys, login};
 
 /// What a login or a refresh gives.
 #[derive(Serialize, JsonSchema)]
@@ -151,9 +151,10 @@ pub async fn jwks() -> Result<Response, Problem> {
 }
 
 /// `POST /internal/tick`
-pub async fn tick() -> Result<StatusCode, Problem> {
+pub async fn tick(context: Context) -> Result<StatusCode, Problem> {
     // A shop that nobody has logged in to needs no key yet; the first is made when it is needed.
     keys::rotate_if_used().await?;
     store::prune().await?;
+    erasure::tell(&context).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,6 +1,6 @@
 //! Accounts.
 
-use souk_store::{Error, FromRow, Row, Value};
+use souk_store::{Column, Error, FromRow, Row, Value};
 use uuid::Uuid;
 
 use super::{DATABASE, Kept, did, returned, text};
@@ -139,16 +139,17 @@ pub async fn rename(id: Uuid, name: Option<&str>) -> Result<Option<User>, Error>
     DATABASE.write_one(SQL, [text(id), name.into()]).await
 }
 
-/// Gives an account a role; a trigger ends its sessions where that is another one.
-pub async fn set_role(id: Uuid, role: Role) -> Result<Option<User>, Error> {
+/// Gives an account a role, if whoever wants that has the role admin still; a trigger ends its sessions where that is another one.
+pub async fn set_role(id: Uuid, role: Role, by: Option<Uuid>) -> Result<Option<User>, Error> {
     const SQL: &str = concat!(
         "UPDATE users SET role = ?2, updated_at = strftime('%Y-%m-%dT%H:%M:%fZ') ",
-        "WHERE id = ?1 AND deleted_at IS NULL RETURNING ",
+        "WHERE id = ?1 AND deleted_at IS NULL ",
+        "AND (?3 IS NULL OR EXISTS (SELECT 1 FROM users WHERE id = ?3 AND role = 'admin')) RETURNING ",
         user!()
     );
-    DATABASE
-        .write_one(SQL, [text(id), domain::role_text(role).into()])
-        .await
+    let by = by.map(|by| by.to_string());
+    let parameters = [text(id), domain::role_text(role).into(), by.into()];
+    DATABASE.write_one(SQL, parameters).await
 }
 
 /// Gives an account another password, unless it got one since it was read; a trigger ends all sessions but this one.
@@ -182,12 +183,25 @@ pub async fn rehash(account: &Account, hash: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Makes an account a tombstone; a trigger deletes what belongs to it. Says whether there was one.
+/// Makes an account a tombstone, unless it is an administrator's; a trigger deletes what belongs to it. Says whether it did.
 pub async fn delete(id: Uuid) -> Result<bool, Error> {
     const SQL: &str = "UPDATE users SET email = NULL, name = NULL, password_hash = NULL, password_session = NULL, \
         role = 'customer', deleted_at = strftime('%Y-%m-%dT%H:%M:%fZ'), updated_at = strftime('%Y-%m-%dT%H:%M:%fZ') \
-        WHERE id = ?1 AND deleted_at IS NULL RETURNING id";
+        WHERE id = ?1 AND deleted_at IS NULL AND role <> 'admin' RETURNING id";
     did(SQL, [text(id)]).await
+}
+
+/// Up to so many deleted accounts that the other services have yet to be told of.
+pub async fn erasures(limit: i64) -> Result<Vec<String>, Error> {
+    const SQL: &str = "SELECT user_id FROM erasures LIMIT ?1";
+    let ids: Vec<Column<String>> = DATABASE.read(SQL, [limit.into()]).await?;
+    Ok(ids.into_iter().map(|Column(id)| id).collect())
+}
+
+/// Notes that the other services were told of a deleted account.
+pub async fn told(id: &str) -> Result<(), Error> {
+    const SQL: &str = "DELETE FROM erasures WHERE user_id = ?1";
+    DATABASE.write_one::<()>(SQL, [id.into()]).await.map(drop)
 }
 
 impl FromRow for KnownClient {

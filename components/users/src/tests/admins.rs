@@ -113,7 +113,56 @@ fn administrators_do_not_demote_themselves() {
     assert_eq!(demote(&id).status, 409);
     assert_eq!(demote(&id.to_uppercase()).status, 409);
     let another = text(&register_as("bob@example.org").body["id"]);
+    role_of(&another, "admin");
     assert_eq!(demote(&another).status, 200);
+}
+
+#[test]
+fn who_was_an_administrator_has_no_say_any_more() {
+    let (id, other) = (register(), text(&register_as("bob@example.org").body["id"]));
+    role_of(&id, "admin");
+    role_of(&id, "customer");
+    let with_the_old_token = |by: &str, method: &str, path: &str| {
+        let ask = ask().user_role(by, Role::Admin);
+        let ask = match method {
+            "PATCH" => ask.json(json!({"role": "admin"})),
+            _ => ask,
+        };
+        ask.send(method, path).status
+    };
+    for (method, path) in [
+        ("PATCH", format!("/api/users/{id}")),
+        ("PATCH", format!("/api/users/{other}")),
+        ("GET", format!("/api/users/{other}")),
+        ("GET", "/api/users".into()),
+    ] {
+        assert_eq!(
+            with_the_old_token(&id, method, &path),
+            403,
+            "{method} {path}"
+        );
+    }
+    ask().user(&id).send("DELETE", "/api/users/me");
+    assert_eq!(with_the_old_token(&id, "GET", "/api/users"), 401);
+    assert_eq!(
+        with_the_old_token(&id, "PATCH", &format!("/api/users/{other}")),
+        401
+    );
+    assert_eq!(number("SELECT count(*) FROM users WHERE role = 'admin'"), 0);
+}
+
+#[test]
+fn an_administrators_account_is_not_deleted() {
+    let id = register();
+    role_of(&id, "admin");
+    let delete = || {
+        ask()
+            .user_role(&id, Role::Admin)
+            .send("DELETE", "/api/users/me")
+    };
+    assert_eq!(delete().status, 409);
+    role_of(&id, "customer");
+    assert_eq!(delete().status, 204);
 }
 
 #[test]
