@@ -5,7 +5,9 @@
 CREATE TABLE IF NOT EXISTS limits (
     key     TEXT PRIMARY KEY,
     -- GCRA's theoretical arrival time, in microseconds since 1970: when the caller will have the whole limit again.
-    tat     INTEGER NOT NULL
+    tat     INTEGER NOT NULL,
+    -- When the last request was counted: requests reach the database in another order than they were timed.
+    counted INTEGER NOT NULL
 ) WITHOUT ROWID;
 
 -- The one key set of the service users, and when it was asked for, in seconds since 1970.

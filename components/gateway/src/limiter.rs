@@ -95,6 +95,13 @@ mod tests {
     }
 
     #[test]
+    fn requests_that_overtake_each_other_have_the_whole_limit() {
+        let charges = [charge("a", "50/100")];
+        let passed = (0..100).filter(|ago| passes(&charges, NOW - ago)).count();
+        assert_eq!(passed, 50);
+    }
+
+    #[test]
     fn a_limit_lets_its_count_through_at_once_and_then_one_an_interval() {
         let charges = [charge("a", "50/100")];
         let passed = (0..100).filter(|_| passes(&charges, NOW)).count();

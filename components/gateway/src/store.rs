@@ -24,20 +24,24 @@ static DATABASE: Database = Database::new("gateway", MIGRATIONS)
 /// statement that writes has the lock before it reads. Where it changes nothing a limit is exceeded, and a second
 /// statement, which only reads, finds out by how much.
 ///
+/// Requests come here in another order than they were timed, so one that was timed before the last that was counted counts as
+/// made at the same time: else the last few of a limit would be refused.
+///
 /// A time that lies much further ahead than the limit allows is from another limit or from a clock that was wrong, and
 /// counts as none: nobody is to wait for it.
 pub async fn charge(charges: &[Charge], now: i64) -> Result<Option<Verdict>, Error> {
     const CHARGE: &str = "
         WITH asked AS (
             SELECT value ->> 0 AS key, value ->> 1 AS interval, value ->> 2 AS period FROM json_each(?1)
-        ), next AS (
-            SELECT asked.key, asked.period,
-                asked.interval + CASE WHEN limits.tat <= ?2 + 2 * asked.period THEN max(limits.tat, ?2) ELSE ?2 END AS tat
+        ), met AS (
+            SELECT asked.*, limits.tat, CASE WHEN limits.tat <= ?2 + 2 * asked.period THEN max(limits.counted, ?2) ELSE ?2 END AS now
             FROM asked LEFT JOIN limits USING (key)
+        ), next AS (
+            SELECT key, period, now, interval + CASE WHEN tat <= ?2 + 2 * period THEN max(tat, now) ELSE now END AS tat FROM met
         )
-        INSERT INTO limits (key, tat)
-        SELECT key, tat FROM next WHERE NOT EXISTS (SELECT 1 FROM next WHERE tat - ?2 > period)
-        ON CONFLICT (key) DO UPDATE SET tat = excluded.tat
+        INSERT INTO limits (key, tat, counted)
+        SELECT key, tat, now FROM next WHERE NOT EXISTS (SELECT 1 FROM next WHERE tat - now > period)
+        ON CONFLICT (key) DO UPDATE SET tat = excluded.tat, counted = excluded.counted
         RETURNING key, tat";
     if charges.is_empty() {
         return Ok(None);
