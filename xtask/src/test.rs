@@ -129,8 +129,12 @@ impl Session {
         let mut host = process::cargo();
         host.args(["test", "--profile", HOST_PROFILE, "-p", HOST]);
 
+        let mut outside = process::cargo();
+        outside.args(["test", "-p", TESTS, "--lib"]);
+
         let mut tally = self.cargo_test("the packages", all);
         tally.add(self.cargo_test("the host", host));
+        tally.add(self.cargo_test("what the outside tests share", outside));
         tally
     }
 

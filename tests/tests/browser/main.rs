@@ -58,8 +58,12 @@ fn stocked_shop() -> Shop {
         shop.put_category(slug, category["name"].as_str().unwrap());
     }
     for product in catalogue["products"].as_array().unwrap().iter().take(30) {
-        let category = product["category"].as_str().unwrap();
-        shop.post_product(category, product.clone());
+        let mut product = product.clone();
+        let fields = product.as_object_mut().unwrap();
+        let on_hand = fields.remove("on_hand").unwrap().as_i64().unwrap();
+        let category = fields["category"].as_str().unwrap().to_owned();
+        let made = shop.post_product(&category, product);
+        shop.set_stock(made["id"].as_str().unwrap(), on_hand);
     }
     shop
 }

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 use serde_json::{Value, json};
-use souk_tests::{Customer, Shop, address, cards, skipped, unique};
+use souk_tests::{Customer, Reply, Shop, address, cards, skipped, unique};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -14,6 +14,19 @@ const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_co
 
 /// Whoever does this has no account any more to do anything else with.
 const LEAVE: &str = "DELETE /api/users/me";
+
+/// How many orders there are in the shop beforehand: some that go on, and some that are over.
+const PLACED: usize = 6;
+const OVER: usize = 2;
+
+/// What an order has to have for something to come of it, and where that is taken from.
+const ORDER: &[(&str, &str)] = &[
+    ("body.items[*].product_id", "products"),
+    ("body.payment_method.number", "cards"),
+    ("body.payment_method.exp_year", "years"),
+    ("body.payment_method.cvc", "codes"),
+    ("header.idempotency-key", "keys"),
+];
 
 /// For how long each caller makes requests.
 fn seconds() -> u64 {
@@ -43,6 +56,11 @@ fn no_customer_makes_the_shop_stumble() {
     ];
     fuzz.run(Some(&fuzz.customer), &most);
     fuzz.run(Some(&leaving), &["--include-name", LEAVE]);
+
+    // Or it has only been refused.
+    let orders = Reply::to(fuzz.shop.admin("GET", "/api/orders?limit=100")).json();
+    let orders = orders["items"].as_array().unwrap().len();
+    assert!(orders > PLACED + OVER, "{orders} orders");
 }
 
 #[test]
@@ -137,11 +155,15 @@ fn stock(shop: &Shop) -> (String, String) {
     let products: Vec<String> = (0..6)
         .map(|_| shop.product_with_stock(1_000_000, 450))
         .collect();
-    let orders: Vec<String> = (0..6).map(|_| customer.buy(&[(&products[0], 2)])).collect();
+    let orders: Vec<String> = (0..PLACED)
+        .map(|_| customer.buy(&[(&products[0], 2)]))
+        .collect();
     let payment = |order: &String| text(&customer.wait_for_payment(order, "captured"));
     let payments: Vec<String> = orders.iter().map(payment).collect();
     // Their streams end.
-    let over: Vec<String> = (0..2).map(|_| cancelled(&customer, &products[0])).collect();
+    let over: Vec<String> = (0..OVER)
+        .map(|_| cancelled(&customer, &products[0]))
+        .collect();
     let addresses: Vec<String> = (0..3)
         .map(|_| {
             text(
@@ -154,7 +176,7 @@ fn stock(shop: &Shop) -> (String, String) {
     let others: Vec<String> = (0..2).map(|_| shop.customer().id).collect();
     let doomed: Vec<String> = (0..3).map(|_| shop.product_with_stock(5, 450)).collect();
 
-    let mut toml = "[dictionaries]\n".to_owned();
+    let mut toml = "[dictionaries]\nyears = { values = [2098, 2099] }\n".to_owned();
     for (name, values) in [
         ("products", &products),
         ("doomed", &doomed),
@@ -174,33 +196,43 @@ fn stock(shop: &Shop) -> (String, String) {
             .map(str::to_owned)
             .into(),
         ),
+        ("codes", &["123", "456"].map(str::to_owned).into()),
         ("keys", &(0..200).map(|_| unique("key")).collect()),
     ] {
         toml += &format!("{name} = {{ values = {} }}\n", json!(values));
     }
-    for (operations, parameter, dictionary) in [
-        ("^(GET|PATCH) /api/products/.id", "path.id", "products"),
-        ("^DELETE /api/products/.id", "path.id", "doomed"),
+    for (operations, parameters) in [
+        (
+            "^(GET|PATCH) /api/products/.id",
+            &[("path.id", "products")][..],
+        ),
+        ("^DELETE /api/products/.id", &[("path.id", "doomed")]),
         (
             "/api/(inventory|cart/items)/.product_id",
-            "path.product_id",
-            "products",
+            &[("path.product_id", "products")],
         ),
-        ("^GET /api/orders/.id.(/summary)?$", "path.id", "orders"),
-        ("^GET /api/orders/.id./stream$", "path.id", "over"),
-        ("^POST /api/orders/.id", "path.id", "orders"),
-        ("^POST /api/orders$", "body.items[*].product_id", "products"),
-        ("^POST /api/orders$", "body.payment_method.number", "cards"),
-        ("^POST /api/orders$", "header.idempotency-key", "keys"),
-        ("^GET /api/payments$", "query.order_id", "orders"),
-        ("/api/payments/.id", "path.id", "payments"),
-        ("/api/users/me/addresses/.id", "path.id", "addresses"),
-        ("/api/users/.id.$", "path.id", "users"),
+        ("^POST /api/orders$", ORDER),
+        (
+            "^GET /api/orders/.id.(/summary)?$",
+            &[("path.id", "orders")],
+        ),
+        ("^GET /api/orders/.id./stream$", &[("path.id", "over")]),
+        ("^POST /api/orders/.id", &[("path.id", "orders")]),
+        ("^GET /api/payments$", &[("query.order_id", "orders")]),
+        ("^GET /api/payments/.id", &[("path.id", "payments")]),
+        (
+            "^POST /api/payments/.id",
+            &[("path.id", "payments"), ("header.idempotency-key", "keys")],
+        ),
+        ("/api/users/me/addresses/.id", &[("path.id", "addresses")]),
+        ("/api/users/.id.$", &[("path.id", "users")]),
     ] {
+        let binding = |(parameter, dictionary): &(&str, &str)| {
+            format!("\"{parameter}\" = {{ dictionary = \"{dictionary}\", probability = 0.8 }}")
+        };
+        let bindings: Vec<String> = parameters.iter().map(binding).collect();
         toml += &format!("\n[[operations]]\ninclude-name-regex = '{operations}'\n");
-        toml += &format!(
-            "parameters = {{ \"{parameter}\" = {{ dictionary = \"{dictionary}\", probability = 0.7 }} }}\n"
-        );
+        toml += &format!("parameters = {{ {} }}\n", bindings.join(", "));
     }
     (customer.session.access_token, toml)
 }

@@ -214,6 +214,16 @@ fn every_operation_is_for_whom_it_is_meant() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+#[test]
+fn the_stock_of_everything_is_for_administrators() {
+    let shop = Shop::open();
+    let customer = shop.customer();
+    let path = "/api/inventory?limit=1";
+    assert_eq!(shop.get(path).status, 401);
+    assert_eq!(customer.get(path).status, 403);
+    assert_eq!(status(shop.admin("GET", path)), 200);
+}
+
 /// The shop, and the people in it.
 struct Matrix<'a> {
     shop: &'a Shop,

@@ -1,0 +1,42 @@
+//! The storefront, with a stand-in of the gateway.
+
+use crate::Service;
+use serde_json::Value;
+use souk_tests::souk_only;
+
+const PRODUCT: &str = "018f0000-0000-7000-8000-00000000000a";
+/// The contract says that there is no such product.
+const UNKNOWN: &str = "018f0000-0000-7000-8000-0000000000ff";
+
+#[test]
+fn pages_show_what_the_catalogue_has() {
+    souk_only!();
+    let storefront = Service::among_stand_ins("storefront", "");
+    let get = |path: &str| storefront.ask("GET", path, &[], &Value::Null);
+    for path in ["/", "/?q=oak", "/?category=home"] {
+        let page = get(path);
+        assert_eq!(page.status, 200, "{path}: {}", page.text);
+        assert!(
+            page.text.contains("a name") && page.text.contains("49.00"),
+            "{path}: {}",
+            page.text
+        );
+    }
+    let page = get(&format!("/products/{PRODUCT}"));
+    assert_eq!(page.status, 200, "{}", page.text);
+    assert!(page.text.contains("what there is to say"), "{}", page.text);
+    assert_eq!(get(&format!("/products/{UNKNOWN}")).status, 404);
+    storefront.keeps_to_its_contracts();
+}
+
+#[test]
+fn what_is_not_in_the_contract_is_noticed() {
+    souk_only!();
+    let storefront = Service::among_stand_ins("storefront", "");
+    let page = storefront.ask("GET", "/?q=something+else", &[], &Value::Null);
+    assert_eq!(page.status, 503, "{}", page.text);
+    let noticed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        storefront.keeps_to_its_contracts()
+    }));
+    assert!(noticed.is_err());
+}
