@@ -33,6 +33,7 @@ pub fn run(args: crate::Args) -> anyhow::Result<ExitCode> {
         ("disk", disk(&workspace)),
         ("port 3000", port()),
         ("Chromium", chromium()),
+        ("Python", python()),
         ("spin", spin()),
     ];
     let mut code = ExitCode::SUCCESS;
@@ -125,6 +126,16 @@ fn chromium() -> Finding {
         Some(path) => Good(path.display().to_string()),
         None => Optional(
             "`cargo xtask test browser` needs it: as root on Debian `apt-get install chromium`"
+                .into(),
+        ),
+    }
+}
+
+fn python() -> Finding {
+    match process::on_path(&["python3"]) {
+        Some(path) => Good(path.display().to_string()),
+        None => Optional(
+            "`cargo xtask test fuzz` needs it: as root on Debian `apt-get install python3-venv`"
                 .into(),
         ),
     }
