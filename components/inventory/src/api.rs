@@ -5,12 +5,13 @@ use http::StatusCode;
 use http::header::HeaderMap;
 use http::request::Parts;
 use serde_json::{Value, json};
+use souk_chassis::page::Part;
 use souk_chassis::{Admin, Context, Json, Page, Path, Problem, Query};
 use souk_store::Error;
 use uuid::Uuid;
 
 use crate::domain::{
-    self, Adjustment, Audit, Entry, LedgerPart, Level, LevelFilter, Line, NewLevel, NewReservation,
+    self, Adjustment, Audit, Entry, Level, LevelFilter, Line, NewLevel, NewReservation,
     Reservation, State,
 };
 use crate::store::{self, Reserved};
@@ -97,10 +98,10 @@ pub async fn adjust(
 pub async fn ledger(
     _: Admin,
     Path(product_id): Path<Uuid>,
-    Query(part): Query<LedgerPart>,
+    Query(part): Query<Part<i64>>,
 ) -> Result<Json<Page<Entry>>, Problem> {
     let entries = store::ledger(product_id, &part).await?;
-    if entries.is_empty() && part.before.is_none() {
+    if entries.is_empty() && part.after.is_none() {
         return Err(no_stock(product_id));
     }
     Ok(Json(Page::new(entries, part.limit, |last| last.version)))

@@ -260,25 +260,6 @@ impl FromFields for LevelFilter {
     }
 }
 
-/// Which part of a ledger is asked for.
-#[derive(Debug, PartialEq, Eq)]
-pub struct LedgerPart {
-    pub limit: i64,
-    /// Only movements before this one.
-    pub before: Option<i64>,
-}
-
-impl FromFields for LedgerPart {
-    fn from_fields(fields: &mut Fields) -> Self {
-        Self {
-            limit: fields
-                .optional("limit", page::limit())
-                .unwrap_or(page::DEFAULT_LIMIT),
-            before: fields.optional("cursor", page::cursor()),
-        }
-    }
-}
-
 /// Whether the books balance.
 #[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Audit {

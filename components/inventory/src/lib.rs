@@ -7,12 +7,11 @@ mod api;
 mod domain;
 mod store;
 
+use souk_chassis::page::Part;
 use souk_chassis::{Page, Routes, Service, get, post, put};
 use spin_sdk::http::{IntoResponse, Request};
 
-use domain::{
-    Adjustment, Audit, Entry, LedgerPart, Level, LevelFilter, NewLevel, NewReservation, Reservation,
-};
+use domain::{Adjustment, Audit, Entry, Level, LevelFilter, NewLevel, NewReservation, Reservation};
 
 /// The service.
 pub static SERVICE: Service = Service::private("inventory", routes);
@@ -70,7 +69,7 @@ fn routes() -> Routes {
             get("/api/inventory/{product_id}/ledger", api::ledger)
                 .summary("Every movement of a product's stock, newest first")
                 .for_admins()
-                .query::<LedgerPart>()
+                .query::<Part<i64>>()
                 .returns::<Page<Entry>>(200),
         )
         .route(

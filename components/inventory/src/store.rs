@@ -5,12 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use souk_store::{Database, Error, FromRow, FromValue, Migration, Row, Value, Word, json};
+use souk_chassis::page::Part;
+use souk_store::{Database, Error, FromRow, FromValue, Migration, Row, Value, Word, json, text};
 use uuid::Uuid;
 
-use crate::domain::{
-    Adjustment, Audit, Entry, LedgerPart, Level, Line, Mismatch, NewReservation, Reservation,
-};
+use crate::domain::{Adjustment, Audit, Entry, Level, Line, Mismatch, NewReservation, Reservation};
 
 const MIGRATIONS: &[Migration] = &[Migration {
     name: "0001_inventory",
@@ -53,29 +52,18 @@ macro_rules! reservation {
 
 impl FromRow for Level {
     fn from_row(row: &mut Row) -> Result<Self, Error> {
-        Ok(Self::new(row.take::<Id>()?.0, row.take()?, row.take()?))
+        Ok(Self::new(row.take()?, row.take()?, row.take()?))
     }
 }
 
 impl FromRow for Reservation {
     fn from_row(row: &mut Row) -> Result<Self, Error> {
         Ok(Self {
-            order_id: row.take::<Id>()?.0,
+            order_id: row.take()?,
             state: row.take::<Word<_>>()?.0,
             lines: row.take::<Lines>()?.0,
             expires_at: row.take()?,
         })
-    }
-}
-
-struct Id(Uuid);
-
-impl FromValue for Id {
-    fn from_value(value: Value) -> Result<Self, &'static str> {
-        String::from_value(value)?
-            .parse()
-            .map(Self)
-            .map_err(|_| "a UUID")
     }
 }
 
@@ -235,8 +223,8 @@ const LEDGER: &str = "SELECT version, kind, on_hand_change, reserved_change, on_
     FROM ledger WHERE product_id = ?1 AND version < ?2 ORDER BY version DESC LIMIT ?3";
 
 /// Movements of a product, newest first; one more than asked for where more follow.
-pub async fn ledger(product_id: Uuid, part: &LedgerPart) -> Result<Vec<Entry>, Error> {
-    let before = part.before.unwrap_or(i64::MAX);
+pub async fn ledger(product_id: Uuid, part: &Part<i64>) -> Result<Vec<Entry>, Error> {
+    let before = part.after.unwrap_or(i64::MAX);
     DATABASE
         .read(
             LEDGER,
@@ -383,7 +371,7 @@ impl FromRow for Count {
 impl FromRow for Mismatch {
     fn from_row(row: &mut Row) -> Result<Self, Error> {
         Ok(Self {
-            product_id: row.take::<Id>()?.0,
+            product_id: row.take()?,
             on_hand: row.take()?,
             reserved: row.take()?,
             movements: row.take()?,
@@ -393,10 +381,6 @@ impl FromRow for Mismatch {
             held: row.take()?,
         })
     }
-}
-
-fn text(id: Uuid) -> Value {
-    id.to_string().into()
 }
 
 #[cfg(test)]

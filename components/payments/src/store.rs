@@ -4,7 +4,7 @@
 //! and write the history.
 
 use souk_chassis::Money;
-use souk_store::{Column, Database, Error, FromRow, Json, Migration, Row, Value, Word, word};
+use souk_store::{Column, Database, Error, FromRow, Json, Migration, Row, Word, text, word};
 use uuid::Uuid;
 
 use crate::card::{Brand, CardSummary, CardToken, Token};
@@ -393,8 +393,4 @@ pub async fn not_done(operation: &Operation) -> Result<(), Error> {
     );
     let parameters = [operation.key.as_str().into(), operation.turn.into()];
     DATABASE.write::<()>(SQL, parameters).await.map(drop)
-}
-
-fn text(id: Uuid) -> Value {
-    Value::Text(id.to_string())
 }

@@ -3,8 +3,9 @@
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName};
-use souk_chassis::fields::{Fields, FromFields, Rule};
-use souk_chassis::{Admin, FieldError, Json, Page, Path, Problem, Query, page};
+use souk_chassis::fields::Rule;
+use souk_chassis::page::Part;
+use souk_chassis::{Admin, FieldError, Json, Page, Path, Problem, Query};
 use uuid::Uuid;
 
 use crate::domain::{self, CategoryBody, Filter, NewProduct, PastPrice, Product, ProductChange};
@@ -94,30 +95,13 @@ pub async fn delete(
 pub async fn price_history(
     _: Admin,
     Path(id): Path<Uuid>,
-    Query(part): Query<HistoryPart>,
+    Query(part): Query<Part<i64>>,
 ) -> Result<Json<Page<PastPrice>>, Problem> {
-    let prices = store::price_history(id, part.before, part.limit + 1).await?;
-    if prices.is_empty() && part.before.is_none() {
+    let prices = store::price_history(id, part.after, part.limit + 1).await?;
+    if prices.is_empty() && part.after.is_none() {
         return Err(no_product(id));
     }
     Ok(Json(Page::new(prices, part.limit, |last| last.version)))
-}
-
-/// Which part of a price history is asked for.
-pub struct HistoryPart {
-    limit: i64,
-    before: Option<i64>,
-}
-
-impl FromFields for HistoryPart {
-    fn from_fields(fields: &mut Fields) -> Self {
-        Self {
-            limit: fields
-                .optional("limit", page::limit())
-                .unwrap_or(page::DEFAULT_LIMIT),
-            before: fields.optional("cursor", page::cursor()),
-        }
-    }
 }
 
 /// `GET /api/categories`

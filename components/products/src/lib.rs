@@ -7,10 +7,10 @@ mod api;
 mod domain;
 mod store;
 
+use souk_chassis::page::Part;
 use souk_chassis::{Page, Routes, Service, delete, get, patch, post, put};
 use spin_sdk::http::{IntoResponse, Request};
 
-use api::HistoryPart;
 use domain::{Category, CategoryBody, Filter, NewProduct, PastPrice, Product, ProductChange};
 
 /// The service.
@@ -66,7 +66,7 @@ fn routes() -> Routes {
             get("/api/products/{id}/price-history", api::price_history)
                 .summary("What a product cost before")
                 .for_admins()
-                .query::<HistoryPart>()
+                .query::<Part<i64>>()
                 .returns::<Page<PastPrice>>(200),
         )
         .route(

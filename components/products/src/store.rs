@@ -3,6 +3,7 @@
 use souk_chassis::Money;
 use souk_store::{
     Column, Database, Error, FromRow, FromValue, Json, Migration, Row, Synchronous, Value, json,
+    text,
 };
 use uuid::Uuid;
 
@@ -379,10 +380,6 @@ fn position(cursor: &Cursor) -> Vec<Value> {
         SortKey::Name(name) => vec![name.as_str().into(), id],
         SortKey::Score(bits) => vec![f64::from_bits(*bits).into(), id],
     }
-}
-
-fn text(id: Uuid) -> Value {
-    id.to_string().into()
 }
 
 /// Versions as a JSON list, for `json_each`; NULL where any will do.

@@ -451,12 +451,7 @@ fn the_search_follows_changes() {
 fn bad_parameters_are_named() {
     let answer = get("/api/products?limit=0&sort=best&cursor=x");
     assert_eq!(answer.status, 400);
-    let fields: Vec<_> = answer.body["errors"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|error| &error["field"])
-        .collect();
+    let fields = answer.bad_fields();
     assert_eq!(fields, ["sort", "limit", "cursor"]);
 }
 

@@ -8,7 +8,6 @@ pub mod users;
 
 use souk_access::Role;
 use souk_store::{Database, Error, FromValue, Migration, Value};
-use uuid::Uuid;
 
 use crate::domain::{self, Email};
 
@@ -34,17 +33,6 @@ impl FromValue for Kept<Email> {
     fn from_value(value: Value) -> Result<Self, &'static str> {
         String::from_value(value).map(|text| Self(Email::kept(text)))
     }
-}
-
-impl FromValue for Kept<Uuid> {
-    fn from_value(value: Value) -> Result<Self, &'static str> {
-        let text = String::from_value(value)?;
-        text.parse().map(Self).map_err(|_| "a UUID")
-    }
-}
-
-fn text(id: Uuid) -> Value {
-    id.to_string().into()
 }
 
 /// Runs a statement; says whether it returned a row.

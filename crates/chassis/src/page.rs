@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::fields::{self, Rule};
+use crate::fields::{self, Fields, FromFields, Rule};
 
 /// How many items a page has unless told.
 pub const DEFAULT_LIMIT: i64 = 20;
@@ -43,6 +43,24 @@ impl<T> Page<T> {
         Self {
             items,
             next_cursor: None,
+        }
+    }
+}
+
+/// Which part of a list is asked for, by the parameters `limit` and `cursor`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Part<K> {
+    /// How many items.
+    pub limit: i64,
+    /// The key that the page before ended with.
+    pub after: Option<K>,
+}
+
+impl<K: DeserializeOwned> FromFields for Part<K> {
+    fn from_fields(fields: &mut Fields) -> Self {
+        Self {
+            limit: fields.optional("limit", limit()).unwrap_or(DEFAULT_LIMIT),
+            after: fields.optional("cursor", cursor()),
         }
     }
 }

@@ -30,6 +30,18 @@ pub struct Answer {
     pub text: String,
 }
 
+impl Answer {
+    /// The fields that a problem says are not as they should be, in order; none where it names none.
+    pub fn bad_fields(&self) -> Vec<&str> {
+        let errors = self.body["errors"].as_array();
+        errors
+            .into_iter()
+            .flatten()
+            .filter_map(|error| error["field"].as_str())
+            .collect()
+    }
+}
+
 impl Ask {
     /// A request to this service.
     pub fn of(service: &'static Service) -> Self {

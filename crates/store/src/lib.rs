@@ -54,7 +54,7 @@ use connection::Connection;
 
 pub use error::Error;
 pub use migrations::Migration;
-pub use row::{Column, FromRow, FromValue, Json, Row, Word, json, word};
+pub use row::{Column, FromRow, FromValue, Json, Row, Word, json, text, word};
 pub use spin_sdk::sqlite::Value;
 
 /// How much a committed write survives; SQLite's `synchronous` setting for the WAL journal.

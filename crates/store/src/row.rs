@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use spin_sdk::sqlite::Value;
+use uuid::Uuid;
 
 use crate::Error;
 
@@ -75,6 +76,13 @@ impl FromValue for String {
     }
 }
 
+impl FromValue for Uuid {
+    fn from_value(value: Value) -> Result<Self, &'static str> {
+        let text = String::from_value(value)?;
+        text.parse().map_err(|_| "a UUID")
+    }
+}
+
 impl<T: FromValue> FromValue for Option<T> {
     fn from_value(value: Value) -> Result<Self, &'static str> {
         match value {
@@ -116,6 +124,11 @@ impl<T: DeserializeOwned> FromValue for Word<T> {
         let data = T::deserialize(word);
         data.map(Self).map_err(|_| "one of the known words")
     }
+}
+
+/// A UUID as the text it is kept as, for a parameter.
+pub fn text(id: Uuid) -> Value {
+    id.to_string().into()
 }
 
 /// Data as JSON text, for a parameter.
@@ -160,6 +173,13 @@ mod tests {
         assert_eq!(row.take::<Json<Vec<i64>>>().unwrap().0, [1, 2]);
         assert!(row.take::<Json<Vec<i64>>>().is_err());
         assert!(matches!(word(&7), Value::Null));
+    }
+
+    #[test]
+    fn uuids_are_kept_as_text() {
+        let mut row = Row::new(vec![text(Uuid::max()), Value::text("x")]);
+        assert_eq!(row.take::<Uuid>(), Ok(Uuid::max()));
+        assert!(row.take::<Uuid>().is_err());
     }
 
     #[test]

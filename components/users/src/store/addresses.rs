@@ -1,10 +1,10 @@
 //! Addresses.
 
 use souk_chassis::PostalAddress;
-use souk_store::{Error, FromRow, Row, Value};
+use souk_store::{Error, FromRow, Row, Value, text};
 use uuid::Uuid;
 
-use super::{DATABASE, did, returned, text};
+use super::{DATABASE, did, returned};
 use crate::domain::{Address, AddressBody};
 
 /// The columns of an [`Address`], in the order it is read.

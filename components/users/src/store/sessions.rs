@@ -1,10 +1,10 @@
 //! Sessions and their refresh tokens.
 
 use souk_access::Role;
-use souk_store::{Error, FromRow, Row, Value};
+use souk_store::{Error, FromRow, Row, Value, text};
 use uuid::Uuid;
 
-use super::{DATABASE, Kept, did, text};
+use super::{DATABASE, Kept, did};
 use crate::domain::{REFRESH_DAYS, Session};
 use crate::store::users::Account;
 
@@ -18,8 +18,8 @@ pub struct Begun {
 impl FromRow for Begun {
     fn from_row(row: &mut Row) -> Result<Self, Error> {
         Ok(Self {
-            id: row.take::<Kept<Uuid>>()?.0,
-            user: row.take::<Kept<Uuid>>()?.0,
+            id: row.take()?,
+            user: row.take()?,
             role: row.take::<Kept<Role>>()?.0,
         })
     }

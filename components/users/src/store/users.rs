@@ -1,9 +1,9 @@
 //! Accounts.
 
-use souk_store::{Column, Error, FromRow, Row, Value};
+use souk_store::{Column, Error, FromRow, Row, Value, text};
 use uuid::Uuid;
 
-use super::{DATABASE, Kept, did, returned, text};
+use super::{DATABASE, Kept, did, returned};
 use crate::domain::{self, Email, KnownClient, User, UserFilter};
 use souk_access::Role;
 
@@ -42,7 +42,7 @@ pub struct Account {
 impl FromRow for Account {
     fn from_row(row: &mut Row) -> Result<Self, Error> {
         Ok(Self {
-            id: row.take::<Kept<Uuid>>()?.0,
+            id: row.take()?,
             email: row.take::<Kept<Email>>()?.0,
             name: row.take()?,
             password_hash: row.take()?,

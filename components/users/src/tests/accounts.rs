@@ -31,12 +31,7 @@ fn every_bad_field_is_named() {
     let bad = json!({"email": "ada", "password": "short", "name": "", "role": "admin"});
     let answer = ask().json(bad).send("POST", "/api/users");
     assert_eq!(answer.status, 422);
-    let fields: Vec<_> = answer.body["errors"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|error| &error["field"])
-        .collect();
+    let fields = answer.bad_fields();
     assert_eq!(fields, ["email", "password", "name", "role"]);
 
     for password in ["password123", "Ada@example.org", "1234567890"] {

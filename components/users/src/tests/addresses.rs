@@ -71,12 +71,7 @@ fn bad_fields_are_named() {
         json!({"name": "", "country": "Atlantis", "phone": "call me", "default": "yes"}),
     );
     assert_eq!(answer.status, 422);
-    let fields: Vec<_> = answer.body["errors"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|error| &error["field"])
-        .collect();
+    let fields = answer.bad_fields();
     assert_eq!(
         fields,
         [
