@@ -1,6 +1,8 @@
 //! From a command line to an application that is ready to serve.
 
-use crate::capabilities::{files, key_value, outbound_http, sqlite, stdio, variables};
+use crate::capabilities::{
+    allowed_hosts, files, key_value, outbound_http, redis, sqlite, stdio, variables,
+};
 use crate::cli::Up;
 use crate::code_cache::CodeCache;
 use crate::component::{self, Sources};
@@ -120,6 +122,7 @@ impl App {
             let shared = Arc::new(Shared {
                 key_value,
                 sqlite,
+                redis: redis::Servers::new(),
                 outbound: way_out,
                 logs: logs.clone(),
             });
@@ -183,7 +186,7 @@ fn grant(
             Err(why) => problems.push(format!("allowed_outbound_hosts: {why}")),
         }
     }
-    let allowed_hosts = problems.collect(outbound_http::grant(&hosts, running));
+    let allowed_hosts = problems.collect(allowed_hosts::grant(&hosts, running));
     let settings = problems.collect(values.grant(&component.variables));
     let key_value = problems.collect(key_value::grant(
         &component.key_value_stores,

@@ -15,6 +15,16 @@ wasmtime::component::bindgen!({
         "spin:key-value/key-value.[method]store.delete": async | store | trappable,
         "spin:key-value/key-value.[method]store.exists": async | store | trappable,
         "spin:key-value/key-value.[method]store.get-keys": async | store | trappable,
+        "spin:redis/redis.[static]connection.open": async | store | trappable,
+        "spin:redis/redis.[method]connection.publish": async | store | trappable,
+        "spin:redis/redis.[method]connection.get": async | store | trappable,
+        "spin:redis/redis.[method]connection.set": async | store | trappable,
+        "spin:redis/redis.[method]connection.incr": async | store | trappable,
+        "spin:redis/redis.[method]connection.del": async | store | trappable,
+        "spin:redis/redis.[method]connection.sadd": async | store | trappable,
+        "spin:redis/redis.[method]connection.smembers": async | store | trappable,
+        "spin:redis/redis.[method]connection.srem": async | store | trappable,
+        "spin:redis/redis.[method]connection.execute": async | store | trappable,
         "spin:variables/variables.get": async | store | trappable,
         default: async | trappable,
     },
@@ -22,11 +32,13 @@ wasmtime::component::bindgen!({
         "spin:key-value/key-value.store": crate::capabilities::key_value::OpenStore,
         "wasi:keyvalue/store.bucket": crate::capabilities::key_value::OpenStore,
         "wasi:keyvalue/atomics.cas": crate::capabilities::key_value::CompareAndSwap,
+        "spin:redis/redis.connection": crate::capabilities::redis::OpenServer,
         "spin:sqlite/sqlite.connection": crate::capabilities::sqlite::GuestConnection,
     },
 });
 
 pub use spin::key_value::key_value;
+pub use spin::redis::redis;
 pub use spin::sqlite::sqlite;
 pub use spin::variables::variables;
 pub use wasi::keyvalue as wasi_key_value;

@@ -1,6 +1,6 @@
 //! The Wasmtime engine all components run in, and the linker with what the host offers them.
 
-use crate::bindings::{key_value, sqlite, variables, wasi_key_value};
+use crate::bindings::{key_value, redis, sqlite, variables, wasi_key_value};
 use crate::instance::InstanceState;
 use std::time::Duration;
 use wasmtime::component::{HasSelf, Linker};
@@ -73,6 +73,7 @@ pub fn linker(engine: &Engine) -> wasmtime::Result<Linker<InstanceState>> {
         state
     })?;
     wasi_key_value::batch::add_to_linker::<_, HasSelf<InstanceState>>(&mut linker, |state| state)?;
+    redis::add_to_linker::<_, HasSelf<InstanceState>>(&mut linker, |state| state)?;
     sqlite::add_to_linker::<_, HasSelf<InstanceState>>(&mut linker, |state| state)?;
     variables::add_to_linker::<_, HasSelf<InstanceState>>(&mut linker, |state| state)?;
     Ok(linker)

@@ -1,9 +1,11 @@
 //! What one instance of a component holds on the host's side: the third phase of every capability.
 
 use crate::capabilities::Labels;
+use crate::capabilities::allowed_hosts::AllowedHosts;
 use crate::capabilities::files::{self, Mounts};
 use crate::capabilities::key_value::Stores;
-use crate::capabilities::outbound_http::{AllowedHosts, Hooks, Outbound};
+use crate::capabilities::outbound_http::{Hooks, Outbound};
+use crate::capabilities::redis::Servers;
 use crate::capabilities::sqlite::Databases;
 use crate::capabilities::stdio::{Channel, Logs};
 use crate::capabilities::variables::Settings;
@@ -32,7 +34,7 @@ pub struct ComponentGrants {
     pub sqlite: Labels,
     /// Settings, resolved.
     pub settings: Settings,
-    /// Where it may send requests.
+    /// Where it may go.
     pub allowed_hosts: AllowedHosts,
 }
 
@@ -42,6 +44,8 @@ pub struct Shared {
     pub key_value: Stores,
     /// SQLite databases.
     pub sqlite: Databases,
+    /// Redis servers.
+    pub redis: Servers,
     /// The way out.
     pub outbound: Arc<Outbound>,
     /// The way into the logs.
@@ -64,6 +68,8 @@ pub struct InstanceState {
     pub open_swaps: usize,
     /// SQLite connections open now.
     pub open_connections: usize,
+    /// Handles of Redis servers open now.
+    pub open_servers: usize,
     /// How busy the guest is.
     pub busy: Arc<Busy>,
     wasi: WasiCtx,
@@ -98,6 +104,7 @@ impl InstanceState {
             open_stores: 0,
             open_swaps: 0,
             open_connections: 0,
+            open_servers: 0,
             busy: Arc::default(),
         })
     }

@@ -3,18 +3,21 @@
 //! `cargo xtask test` sets what the suites need: `SOUK_BIN`, the host's binary; `SOUK_REPO`, the
 //! checkout; `SOUK_TEST_HOST`, `souk` or `spin`; `SOUK_BASE_URL`, `SOUK_ADMIN_EMAIL` and
 //! `SOUK_ADMIN_PASSWORD`, a shop that runs already, for the suites that need nothing else;
-//! `SOUK_SCHEMATHESIS`, the program that makes up requests. Whatever a test starts, it stops.
+//! `SOUK_SCHEMATHESIS`, the program that makes up requests; `SOUK_NO_REDIS`, why there is no
+//! redis-server. Whatever a test starts, it stops.
 
 mod customer;
 mod host;
 mod http;
 mod processor;
+mod redis;
 mod shop;
 
 pub use customer::{Customer, Session, address, cards, order, payment_method};
 pub use host::{Exit, Host, Launch};
 pub use http::{Reply, at_once, client};
 pub use processor::{Asked, Books, Mishap, PROCESSOR_KEY, Processor};
+pub use redis::Redis;
 pub use shop::{Shop, unique};
 
 use std::path::PathBuf;
@@ -43,6 +46,17 @@ macro_rules! souk_only {
     () => {
         if $crate::on_spin() || std::env::var_os("SOUK_BIN").is_none() {
             return $crate::skipped("needs our own host, which is not under test here");
+        }
+    };
+}
+
+/// A Redis server of the test's own; leaves the test where there is none to be had.
+#[macro_export]
+macro_rules! redis_server {
+    () => {
+        match $crate::Redis::start() {
+            Some(redis) => redis,
+            None => return $crate::skipped(&$crate::Redis::why_none()),
         }
     };
 }

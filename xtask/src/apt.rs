@@ -18,22 +18,34 @@ pub fn install(packages: &[&str]) -> anyhow::Result<()> {
     process::run("apt-get install", &mut install)
 }
 
+/// Stops the service that a package brought, now and for later, whatever it is run by.
+pub fn stop_service(name: &str) -> anyhow::Result<()> {
+    let stop = as_root("service")?.args([name, "stop"]).output();
+    stop.context("cannot run service")?;
+    let mut disable = as_root("update-rc.d")?;
+    process::run("update-rc.d disable", disable.args([name, "disable"]))
+}
+
 fn apt_get() -> anyhow::Result<Command> {
     if !Path::new("/etc/debian_version").exists() {
         bail!("this is not Debian");
     }
-    let mut apt = if nix::unistd::geteuid().is_root() {
-        Command::new("apt-get")
-    } else if process::succeeds("sudo", &["-n", "true"]) {
-        let mut sudo = Command::new("sudo");
-        sudo.args(["-n", "apt-get"]);
-        sudo
-    } else {
-        bail!("apt-get needs root");
-    };
+    let mut apt = as_root("apt-get")?;
     process::on_path(&["apt-get"]).context("there is no apt-get")?;
     // Another apt-get may be at work; waiting is better than failing.
     apt.args(["-o", "DPkg::Lock::Timeout=120"])
         .env("DEBIAN_FRONTEND", "noninteractive");
     Ok(apt)
+}
+
+fn as_root(program: &str) -> anyhow::Result<Command> {
+    if nix::unistd::geteuid().is_root() {
+        Ok(Command::new(program))
+    } else if process::succeeds("sudo", &["-n", "true"]) {
+        let mut sudo = Command::new("sudo");
+        sudo.args(["-n", program]);
+        Ok(sudo)
+    } else {
+        bail!("{program} needs root");
+    }
 }

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::process::{Command, ExitCode};
 
 use crate::process;
-use crate::test::CHROMIUM;
+use crate::test::{CHROMIUM, REDIS};
 use crate::toolchain::{self, Toolchain};
 use crate::workspace::{WASM, Workspace};
 
@@ -33,6 +33,7 @@ pub fn run(args: crate::Args) -> anyhow::Result<ExitCode> {
         ("disk", disk(&workspace)),
         ("port 3000", port()),
         ("Chromium", chromium()),
+        ("Redis", redis()),
         ("Python", python()),
         ("spin", spin()),
     ];
@@ -126,6 +127,16 @@ fn chromium() -> Finding {
         Some(path) => Good(path.display().to_string()),
         None => Optional(
             "`cargo xtask test browser` needs it: as root on Debian `apt-get install chromium`"
+                .into(),
+        ),
+    }
+}
+
+fn redis() -> Finding {
+    match process::on_path(&[REDIS]) {
+        Some(path) => Good(path.display().to_string()),
+        None => Optional(
+            "`cargo xtask test host` skips some tests without it: as root on Debian `apt-get install redis-server`"
                 .into(),
         ),
     }

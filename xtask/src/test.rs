@@ -29,6 +29,9 @@ const SUITES: [&str; 7] = [
 /// Those that cannot be run against a shop that runs already.
 const OWN_HOSTS: [&str; 3] = ["host", "standalone", "fuzz"];
 
+/// Those with tests that start Redis servers.
+const WITH_REDIS: [&str; 1] = ["host"];
+
 /// What was asked for.
 struct Options {
     suites: Vec<String>,
@@ -161,6 +164,12 @@ impl Session {
                 Err(error) => return Tally::skipped(format!("no schemathesis: {error:#}")),
             };
         }
+        // Only some tests of a suite need it; they say that they were skipped.
+        if WITH_REDIS.contains(&suite)
+            && let Err(error) = provide_redis()
+        {
+            cargo.env("SOUK_NO_REDIS", format!("no redis-server: {error:#}"));
+        }
         cargo
             .args(["test", "-p", TESTS, "--test", suite])
             .env("SOUK_REPO", &self.workspace.root)
@@ -242,6 +251,22 @@ fn provide_chromium() -> anyhow::Result<()> {
         return Ok(());
     }
     apt::install(&["chromium"])
+}
+
+/// The name of the server's program and package.
+pub const REDIS: &str = "redis-server";
+
+/// Installs the server's program. Where nothing forbids it (in a container something does), the package also starts a
+/// server on the usual port, now and at each start of the machine, which nobody asked for.
+fn provide_redis() -> anyhow::Result<()> {
+    if process::on_path(&[REDIS]).is_some() {
+        return Ok(());
+    }
+    apt::install(&[REDIS])?;
+    if let Err(error) = apt::stop_service(REDIS) {
+        eprintln!("the service {REDIS} may be running now: {error:#}");
+    }
+    Ok(())
 }
 
 struct Outcome {

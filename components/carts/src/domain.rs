@@ -25,6 +25,9 @@ const DAY: u64 = 24 * 60 * 60;
 /// cart over looks for it, so a few are enough.
 const REMEMBERED: usize = 10;
 
+/// Orders of it that a cart remembers. An event that comes again comes soon, so a few are enough.
+const REMEMBERED_ORDERS: usize = 20;
+
 /// A cart as it is kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cart {
@@ -37,6 +40,9 @@ pub struct Cart {
     /// Of an account's cart: the guests' carts that it took over last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub merged: Vec<Uuid>,
+    /// Of an account's cart: the orders whose lines were taken out last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ordered: Vec<Uuid>,
     /// Of a guest's cart: set once nothing may be changed in it any more, for good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed: Option<Closed>,
@@ -152,6 +158,24 @@ impl Cart {
         self.merged.push(guest);
         self.changed(now);
         Some(left_out)
+    }
+
+    /// Takes out what was ordered, so many of each product, unless that was done for this order before; says whether it did.
+    pub fn settle(&mut self, order: Uuid, ordered: &[(Uuid, i64)], now: u64) -> bool {
+        if self.ordered.contains(&order) {
+            return false;
+        }
+        for (product_id, quantity) in ordered {
+            if let Some(place) = self.place(*product_id) {
+                self.lines[place].quantity -= quantity;
+            }
+        }
+        self.lines.retain(|line| line.quantity > 0);
+        let forgotten = (self.ordered.len() + 1).saturating_sub(REMEMBERED_ORDERS);
+        self.ordered.drain(..forgotten);
+        self.ordered.push(order);
+        self.changed(now);
+        true
     }
 
     /// Lets nothing be changed any more. What is in it stays, and when it was changed last.

@@ -8,6 +8,7 @@
 mod api;
 mod clients;
 mod domain;
+mod events;
 mod owner;
 mod store;
 mod sweep;
@@ -62,6 +63,7 @@ fn routes() -> Routes {
             )
             .returns::<CartView>(200),
         )
+        .route(souk_events::operation(events::handle))
         .route(
             post("/internal/tick", api::tick)
                 .summary("Deletes guests' carts that have expired, when that is due")

@@ -33,6 +33,7 @@ use bucket::{Bucket, pause};
 /// How often a change is tried that others come before. Each time one of them got through.
 const ATTEMPTS: u32 = 60;
 
+const ACCOUNTS: &str = "account:";
 const GUESTS: &str = "guest:";
 const CLAIMS: &str = "claim:";
 const KEY: &str = "key";
@@ -81,7 +82,7 @@ pub enum Owner {
 impl Owner {
     fn key(&self) -> String {
         match self {
-            Self::Account(user) => format!("account:{user}"),
+            Self::Account(user) => format!("{ACCOUNTS}{user}"),
             Self::Guest(id) => format!("{GUESTS}{id}"),
         }
     }
@@ -161,6 +162,16 @@ pub fn next_sweep() -> Result<u64, Error> {
     let value = Bucket::open()?.get(SWEEP)?;
     let sweep: Option<Sweep> = value.map(|value| read(SWEEP, &value)).transpose()?;
     Ok(sweep.map_or(0, |sweep| sweep.due))
+}
+
+/// Everybody who has a cart, in no order.
+pub fn owners() -> Result<Vec<Owner>, Error> {
+    let keys = Bucket::open()?.keys()?;
+    let owner = |key: &String| match key.strip_prefix(ACCOUNTS) {
+        Some(user) => Some(Owner::Account(user.to_owned())),
+        None => Some(Owner::Guest(key.strip_prefix(GUESTS)?.parse().ok()?)),
+    };
+    Ok(keys.iter().filter_map(owner).collect())
 }
 
 /// The guests who have carts, in no order. Claims that were left behind are deleted in passing.

@@ -1,6 +1,7 @@
 //! The service as its callers see it, on a store in memory.
 #![allow(clippy::unwrap_used)]
 
+mod events;
 mod merging;
 pub mod neighbours;
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures::future::{join, join3};
+use futures::future::join3;
 use http::HeaderMap;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -52,6 +52,8 @@ pub struct Summary {
     order: Object,
     /// Its payment, as `GET /api/payments` lists it; null where there is none.
     payment: Option<Object>,
+    /// What the customer was told about it, as `GET /api/notifications` lists it.
+    notifications: Option<Vec<Object>>,
     /// Parts that could not be had.
     warnings: Vec<Warning>,
 }
@@ -60,8 +62,9 @@ pub struct Summary {
 pub async fn summary(context: Context, Path(id): Path<Uuid>) -> Result<Json<Summary>, Problem> {
     let order = clients::order(&context, id, SUMMARY_TIMEOUT);
     let payment = clients::payment(&context, id, SUMMARY_TIMEOUT);
-    let (order, payment) = join(order, payment).await;
-    summarize(id, order, payment).map(Json)
+    let notifications = clients::notifications(&context, id, SUMMARY_TIMEOUT);
+    let (order, payment, notifications) = join3(order, payment, notifications).await;
+    summarize(id, order, payment, notifications).map(Json)
 }
 
 /// Without the order there is nothing to summarize.
@@ -69,6 +72,7 @@ fn summarize(
     id: Uuid,
     order: Result<Object, Missing>,
     payment: Result<Option<Object>, Missing>,
+    notifications: Result<Vec<Object>, Missing>,
 ) -> Result<Summary, Problem> {
     let mut warnings = Warnings::default();
     Ok(Summary {
@@ -77,6 +81,7 @@ fn summarize(
             Missing::Unavailable(why) => Problem::unavailable(why, 1),
         })?,
         payment: warnings.part("payment", payment).flatten(),
+        notifications: warnings.part("notifications", notifications),
         warnings: warnings.0,
     })
 }
@@ -171,36 +176,48 @@ mod tests {
     fn summary(
         order: Result<Object, Missing>,
         payment: Result<Option<Object>, Missing>,
+        notifications: Result<Vec<Object>, Missing>,
     ) -> Result<Value, u16> {
-        summarize(Uuid::nil(), order, payment)
+        summarize(Uuid::nil(), order, payment, notifications)
             .map(|summary| serde_json::to_value(summary).unwrap())
             .map_err(|problem| problem.status().as_u16())
     }
 
     #[test]
-    fn an_order_is_summarized_with_its_payment() {
+    fn an_order_is_summarized_with_what_belongs_to_it() {
         let order = || Ok(object(json!({"id": "o1"})));
         let payment = Ok(Some(object(json!({"status": "captured"}))));
+        let told = Ok(vec![object(json!({"kind": "order_confirmed"}))]);
         assert_eq!(
-            summary(order(), payment),
-            Ok(json!({"order": {"id": "o1"}, "payment": {"status": "captured"}, "warnings": []}))
-        );
-        assert_eq!(
-            summary(order(), Ok(None)),
-            Ok(json!({"order": {"id": "o1"}, "payment": null, "warnings": []}))
-        );
-        assert_eq!(
-            summary(order(), down()),
+            summary(order(), payment, told),
             Ok(json!({
-                "order": {"id": "o1"}, "payment": null, "warnings": [{"part": "payment", "detail": "down"}],
+                "order": {"id": "o1"}, "payment": {"status": "captured"},
+                "notifications": [{"kind": "order_confirmed"}], "warnings": [],
+            }))
+        );
+        assert_eq!(
+            summary(order(), Ok(None), Ok(vec![])),
+            Ok(
+                json!({"order": {"id": "o1"}, "payment": null, "notifications": [], "warnings": []})
+            )
+        );
+        assert_eq!(
+            summary(order(), down(), down()),
+            Ok(json!({
+                "order": {"id": "o1"}, "payment": null, "notifications": null, "warnings": [
+                    {"part": "payment", "detail": "down"}, {"part": "notifications", "detail": "down"},
+                ],
             }))
         );
     }
 
     #[test]
     fn without_the_order_there_is_no_summary() {
-        assert_eq!(summary(Err(Missing::Nothing), Ok(None)), Err(404));
-        assert_eq!(summary(down(), Ok(None)), Err(503));
+        assert_eq!(
+            summary(Err(Missing::Nothing), Ok(None), Ok(vec![])),
+            Err(404)
+        );
+        assert_eq!(summary(down(), Ok(None), Ok(vec![])), Err(503));
     }
 
     #[test]

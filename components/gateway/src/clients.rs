@@ -73,6 +73,18 @@ pub async fn payment(
     Ok(payments.items.into_iter().next())
 }
 
+/// What the customer was told about an order.
+pub async fn notifications(
+    context: &Context,
+    order: Uuid,
+    timeout: Duration,
+) -> Result<Vec<Object>, Missing> {
+    let path = format!("/api/notifications?order_id={order}");
+    let call = Call::get(context, "notifications", &path);
+    let notifications: List<_> = answer(call, "notifications", timeout).await?;
+    Ok(notifications.items)
+}
+
 /// All categories.
 pub async fn categories(context: &Context, timeout: Duration) -> Result<Vec<Object>, Missing> {
     let call = Call::get(context, "products", "/api/categories");

@@ -73,7 +73,7 @@ fn routes() -> Routes {
         )
         .route(
             get("/api/orders/{id}/summary", aggregation::summary)
-                .summary("An order with its payment")
+                .summary("An order with its payment and what the customer was told")
                 .for_customers()
                 .returns::<aggregation::Summary>(200),
         )

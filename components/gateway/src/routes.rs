@@ -57,6 +57,16 @@ pub const ROUTES: &[Route] = &[
 
     row("GET",               "/api/payments/...",                "payments",  Customer, Ordinary, 10),
     row("POST",              "/api/payments/{id}/refunds",       "payments",  Admin,    Ordinary, 15),
+
+    row("GET",               "/api/notifications",               "notifications", Customer, Ordinary, 10),
+    row("GET POST",          "/api/notifications/deliveries/...", "notifications", Admin, Ordinary, 10),
+    row("POST",              "/api/notifications/{id}/read",     "notifications", Customer, Ordinary, 10),
+
+    row("GET",               "/api/ops/events",                  "events",    Admin,    Ordinary, 10),
+    row("GET",               "/api/ops/subscriptions",           "events",    Admin,    Ordinary, 10),
+    row("POST",              "/api/ops/subscriptions/{consumer}/replay", "events", Admin, Ordinary, 10),
+    row("GET",               "/api/ops/dead-letters",            "events",    Admin,    Ordinary, 10),
+    row("POST",              "/api/ops/dead-letters/{letter}/redeliver", "events", Admin, Ordinary, 10),
 ];
 
 const ALL: &str = "GET POST PUT PATCH DELETE";
@@ -265,6 +275,8 @@ mod tests {
             ("/api/orders/1", "orders"),
             ("/api/orders/1/summary", OWN),
             ("/api/payments", "payments"),
+            ("/api/notifications", "notifications"),
+            ("/api/ops/events", "events"),
         ] {
             assert_eq!(service(&Method::GET, path), Some(expected), "{path}");
             assert_eq!(service(&Method::HEAD, path), Some(expected), "{path}");
@@ -414,7 +426,9 @@ mod tests {
             services(),
             [
                 "carts",
+                "events",
                 "inventory",
+                "notifications",
                 "orders",
                 "payments",
                 "products",

@@ -14,7 +14,7 @@ use crate::domain::{
     self, Adjustment, Audit, Entry, Level, LevelFilter, Line, NewLevel, NewReservation,
     Reservation, State,
 };
-use crate::store::{self, Reserved};
+use crate::store::{self, OUTBOX, Reserved};
 
 /// How often stock is tried to be taken that is short at one moment and there at the next.
 const ATTEMPTS: u32 = 3;
@@ -170,8 +170,9 @@ pub async fn release(_: Orders, Path(order_id): Path<Uuid>) -> Result<Json<Reser
 }
 
 /// `POST /internal/tick`
-pub async fn tick() -> Result<StatusCode, Problem> {
+pub async fn tick(context: Context) -> Result<StatusCode, Problem> {
     while store::free_due().await? {}
+    OUTBOX.dispatch(&context).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

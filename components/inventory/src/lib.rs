@@ -5,6 +5,7 @@
 
 mod api;
 mod domain;
+mod events;
 mod store;
 
 use souk_chassis::page::Part;
@@ -12,9 +13,11 @@ use souk_chassis::{Page, Routes, Service, get, post, put};
 use spin_sdk::http::{IntoResponse, Request};
 
 use domain::{Adjustment, Audit, Entry, Level, LevelFilter, NewLevel, NewReservation, Reservation};
+use store::OUTBOX;
 
 /// The service.
-pub static SERVICE: Service = Service::private("inventory", routes);
+pub static SERVICE: Service = Service::private("inventory", routes)
+    .afterwards(|context, method| OUTBOX.nudge(context, method));
 
 /// Where Spin hands over a request. (The export has a name that only a Wasm linker takes, hence the condition.)
 #[cfg_attr(target_family = "wasm", spin_sdk::http_service)]
@@ -100,9 +103,12 @@ fn routes() -> Routes {
                 .for_services()
                 .returns::<Reservation>(200),
         )
+        .route(souk_events::operation(events::handle))
         .route(
             post("/internal/tick", api::tick)
-                .summary("Frees what expired reservations hold")
+                .summary(
+                    "Frees what expired reservations hold, and publishes what is not published",
+                )
                 .returns_nothing(204),
         )
 }

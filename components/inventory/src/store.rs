@@ -6,17 +6,28 @@
 use std::collections::BTreeMap;
 
 use souk_chassis::page::Part;
+use souk_events::Outbox;
 use souk_store::{Database, Error, FromRow, FromValue, Migration, Row, Value, Word, json, text};
 use uuid::Uuid;
 
 use crate::domain::{Adjustment, Audit, Entry, Level, Line, Mismatch, NewReservation, Reservation};
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    name: "0001_inventory",
-    sql: include_str!("../migrations/0001_inventory.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        name: "0001_inventory",
+        sql: include_str!("../migrations/0001_inventory.sql"),
+    },
+    souk_events::MIGRATION,
+    Migration {
+        name: "0002_events",
+        sql: include_str!("../migrations/0002_events.sql"),
+    },
+];
 
 static DATABASE: Database = Database::new("inventory", MIGRATIONS);
+
+/// What the triggers write for others to know.
+pub static OUTBOX: Outbox = Outbox::new("inventory", MIGRATIONS);
 
 /// The present time, as all times are written.
 macro_rules! now {
@@ -178,6 +189,16 @@ pub async fn set(product_id: Uuid, on_hand: i64) -> Result<Option<Level>, Error>
     DATABASE
         .write_one(SQL, [text(product_id), on_hand.into()])
         .await
+}
+
+/// Keeps stock of a product from now on, of which there is nothing yet; changes nothing where stock is kept already.
+pub async fn begin(product_id: Uuid) -> Result<(), Error> {
+    const SQL: &str = "INSERT INTO stock (product_id, on_hand, last_kind, last_reason) VALUES (?1, 0, 'set', 'new product') \
+                       ON CONFLICT (product_id) DO NOTHING RETURNING 1";
+    DATABASE
+        .write_one::<There>(SQL, [text(product_id)])
+        .await
+        .map(drop)
 }
 
 /// Changes what is on hand; [short](is_short) where less than is reserved would stay. `None` where no stock is kept of the product,

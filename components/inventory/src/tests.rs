@@ -3,6 +3,7 @@
 
 mod books;
 mod contracts;
+mod events;
 mod expiry;
 mod walk;
 

@@ -20,7 +20,7 @@ use crate::domain::{
     CardSummary, Details, Filter, Line, Mistake, Order, OrderView, Reason, Shipment, Status,
 };
 use crate::saga::{self, BUDGET, Cancelling};
-use crate::store;
+use crate::store::{self, OUTBOX};
 
 /// The key of a request that can be repeated.
 pub struct IdempotencyKey(String);
@@ -167,6 +167,7 @@ async fn prepare(
         created_at: String::new(),
         answer_status: None,
         saga: Saga::new(lease, token.token, cart_version, now()),
+        refunded: 0,
         history: Vec::new(),
     };
     let events = order.apply(first, now());
@@ -416,20 +417,17 @@ fn not_now_possible(order: &Order, what: &str) -> Problem {
     let is = match (order.status, order.saga.step) {
         (Status::Confirmed, Step::Settle) => "confirmed, but not paid yet",
         (_, step) if step.is_undoing() => "being cancelled",
+        (Status::Confirmed, _) if order.is_refunded() => {
+            "confirmed, but its payment was given back"
+        }
         _ => word.as_str().unwrap_or_default(),
     };
     Problem::conflict(format!("the order cannot be {what}: it is {is}"))
 }
 
-/// `PUT /internal/erased-users/{user_id}`
-pub async fn erase_user(context: Context, Path(user): Path<Uuid>) -> Result<StatusCode, Problem> {
-    context.require_service(&["users"])?;
-    store::erase_user(&user.to_string()).await?;
-    Ok(StatusCode::NO_CONTENT)
-}
-
 /// `POST /internal/tick`
 pub async fn tick(context: Context) -> Result<StatusCode, Problem> {
     saga::resume(&context).await?;
+    OUTBOX.dispatch(&context).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -13,17 +13,9 @@ pub use crate::tests::simulation::{checkpoint, now, sleep, spawn};
 
 #[cfg(not(test))]
 mod real {
-    use std::time::{Duration, SystemTime, UNIX_EPOCH};
+    use std::time::Duration;
 
-    pub use souk_chassis::background::spawn;
-
-    /// Milliseconds since 1970.
-    pub fn now() -> i64 {
-        let elapsed = SystemTime::now().duration_since(UNIX_EPOCH);
-        elapsed.map_or(0, |elapsed| {
-            elapsed.as_millis().try_into().unwrap_or(i64::MAX)
-        })
-    }
+    pub use souk_chassis::background::{now, spawn};
 
     /// Waits for so long.
     pub async fn sleep(duration: Duration) {

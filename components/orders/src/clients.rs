@@ -5,12 +5,11 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderName, Method, header};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use souk_chassis::{Caller, Context};
-use souk_tokens::Role;
+use souk_chassis::Context;
 
 use crate::background::checkpoint;
 use crate::domain::placing::{Card, Product};
@@ -223,6 +222,11 @@ impl Neighbours {
         Self { context }
     }
 
+    /// What they are called in.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
     async fn ask(&self, request: Request) -> Result<Reply, NotNow> {
         checkpoint().await;
         let reply = exchange(&self.context, request).await;
@@ -301,27 +305,6 @@ impl Neighbours {
             400 => Ok(None),
             _ => Err(reply.undecided()),
         }
-    }
-
-    /// Empties the cart of an order's owner, if it still is what was ordered. Whether it does is of no matter: a cart that stays
-    /// full is seen by its owner.
-    pub async fn clear_cart(&self, order: &Order, version: i64) {
-        let mut context = self.context.clone();
-        context.caller = Some(Caller {
-            service: None,
-            user: Some(order.user_id.clone()),
-            role: Some(Role::Customer),
-        });
-        let etag = HeaderValue::try_from(format!("\"{version}\"")).ok();
-        let request = Request {
-            method: Method::DELETE,
-            service: "carts",
-            path: "/api/cart".into(),
-            headers: HeaderMap::from_iter(etag.map(|etag| (header::IF_MATCH, etag))),
-            body: None,
-            timeout: READ_TIMEOUT,
-        };
-        _ = Self::new(context).ask(request).await;
     }
 
     /// Exchanges a card for a token.

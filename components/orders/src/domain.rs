@@ -193,6 +193,8 @@ pub struct Order {
     /// What the request that placed it was answered with; none while that is not decided.
     pub answer_status: Option<u16>,
     pub saga: Saga,
+    /// How much of the payment was given back, in minor units, as payments has told.
+    pub refunded: i64,
     /// Where it was read as well.
     pub history: Vec<HistoryEntry>,
 }
@@ -212,6 +214,8 @@ pub struct OrderView {
     pub shipping_address: Option<PostalAddress>,
     pub payment: CardSummary,
     pub shipment: Option<Shipment>,
+    /// How much of the payment was given back; none where nothing was.
+    pub refunded: Option<Money>,
     pub history: Vec<HistoryEntry>,
     pub created_at: String,
     /// When its status last changed.
@@ -219,10 +223,21 @@ pub struct OrderView {
 }
 
 impl Order {
+    /// Whether all that was paid was given back.
+    pub fn is_refunded(&self) -> bool {
+        let total = self.total.as_ref().map_or(0, |total| total.amount);
+        total > 0 && self.refunded >= total
+    }
+
     /// The order as it is.
     pub fn into_view(self) -> OrderView {
         let last = self.history.last();
+        let refunded = self.total.as_ref().filter(|_| self.refunded > 0);
         OrderView {
+            refunded: refunded.map(|total| Money {
+                amount: self.refunded,
+                ..total.clone()
+            }),
             status: self.status,
             reason: self.reason,
             updated_at: last.map_or(self.created_at.clone(), |last| last.at.clone()),
@@ -247,6 +262,7 @@ impl Order {
         self.status = Status::Confirmed;
         self.reason = None;
         self.shipment = None;
+        self.refunded = 0;
         self.into_view()
     }
 }
@@ -299,6 +315,7 @@ pub mod tests {
             created_at: "t0".into(),
             answer_status: None,
             saga: Saga::new("lease".into(), "token".into(), None, 0),
+            refunded: 0,
             history: Vec::new(),
         }
     }

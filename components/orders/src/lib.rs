@@ -8,18 +8,21 @@ mod api;
 mod background;
 mod clients;
 mod domain;
+mod events;
 mod saga;
 mod store;
 mod stream;
 
-use souk_chassis::{Page, Routes, Service, get, post, put};
+use souk_chassis::{Page, Routes, Service, get, post};
 use spin_sdk::http::{IntoResponse, Request};
 
 use domain::placing::NewOrder;
 use domain::{Filter, OrderView, Shipment};
+use store::OUTBOX;
 
 /// The service.
-pub static SERVICE: Service = Service::private("orders", routes);
+pub static SERVICE: Service =
+    Service::private("orders", routes).afterwards(|context, method| OUTBOX.nudge(context, method));
 
 /// Where Spin hands over a request. (The export has a name that only a Wasm linker takes, hence the condition.)
 #[cfg_attr(target_family = "wasm", spin_sdk::http_service)]
@@ -87,15 +90,10 @@ fn routes() -> Routes {
                 .returns::<OrderView>(200)
                 .fails([409]),
         )
-        .route(
-            put("/internal/erased-users/{user_id}", api::erase_user)
-                .summary("Erase what is personal in the orders of a user whose account is deleted")
-                .for_services()
-                .returns_nothing(204),
-        )
+        .route(souk_events::operation(events::handle))
         .route(
             post("/internal/tick", api::tick)
-                .summary("Go on with what is due")
+                .summary("Go on with what is due, and publish what is not published")
                 .returns_nothing(204),
         )
 }

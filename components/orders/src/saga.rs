@@ -19,7 +19,7 @@ use crate::clients::{Authorization, Capture, Neighbours, NotNow, PaymentStatus, 
 use crate::domain::placing::{Item, quote};
 use crate::domain::saga::{Cancellation, LEASE, Outcome, Step};
 use crate::domain::{Details, Order, Reason};
-use crate::store::{self, Due};
+use crate::store::{self, Due, OUTBOX};
 
 /// How long a request waits for the outcome, in milliseconds. Then it is answered with what there is.
 pub const BUDGET: i64 = 4_000;
@@ -59,8 +59,23 @@ pub async fn start(context: &Context, order: Order, deadline: i64) -> Settled {
     waits
 }
 
-/// Goes on with an order until it is done, lost to somebody else, or not due again before `leave_at`.
+/// Goes on with an order for as long as that helps, and has what happened published.
 async fn run(
+    neighbours: Neighbours,
+    order: Order,
+    deadline: i64,
+    leave_at: i64,
+    settled: oneshot::Sender<()>,
+) {
+    let context = neighbours.context().clone();
+    go_on(neighbours, order, deadline, leave_at, settled).await;
+    if let Err(problem) = OUTBOX.dispatch(&context).await {
+        eprintln!("level=error service=orders event=not-published error={problem:?}");
+    }
+}
+
+/// Goes on with an order until it is done, lost to somebody else, or not due again before `leave_at`.
+async fn go_on(
     neighbours: Neighbours,
     mut order: Order,
     deadline: i64,
@@ -207,12 +222,7 @@ async fn settle(neighbours: &Neighbours, order: &Order) -> Result<Outcome, NotNo
             false => neighbours.capture(order).await,
         }
     };
-    let clear_cart = async {
-        if let Some(version) = order.saga.cart_version {
-            neighbours.clear_cart(order, version).await;
-        }
-    };
-    let (captured, committed, ()) = join!(capture, neighbours.commit(order), clear_cart);
+    let (captured, committed) = join!(capture, neighbours.commit(order));
     match (captured, committed) {
         (Ok(Capture::Failed), _) => Ok(refused(Reason::PaymentCaptureFailed)),
         (_, Ok(stock @ (Stock::Short(_) | Stock::Refused))) => Ok(outcome_of(stock)),
@@ -259,6 +269,16 @@ pub async fn resume(context: &Context) -> Result<(), Problem> {
         taken_up.push(waits);
     }
     _ = within(until(now() + BUDGET), join_all(taken_up)).await;
+    Ok(())
+}
+
+/// Lets the saga of an order go on that waits for its next attempt: something happened that it may be waiting for.
+pub async fn wake(context: &Context, order_id: &str) -> Result<(), Error> {
+    let Some(due) = store::make_due(order_id, now()).await? else {
+        return Ok(());
+    };
+    let (settled, _) = oneshot::channel();
+    spawn(take_up(Neighbours::new(context.clone()), due, settled)).await;
     Ok(())
 }
 

@@ -1,18 +1,29 @@
 //! Every SQL statement of the service.
 
 use souk_chassis::Money;
+use souk_events::Outbox;
 use souk_store::{Database, Error, FromRow, Json, Migration, Row, Value, Word, json, word};
 
 use crate::background::checkpoint;
 use crate::domain::saga::{Event, Held, Saga, Step};
 use crate::domain::{CardSummary, Filter, HistoryEntry, Order, Shipment};
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    name: "0001_orders",
-    sql: include_str!("../migrations/0001_orders.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        name: "0001_orders",
+        sql: include_str!("../migrations/0001_orders.sql"),
+    },
+    souk_events::MIGRATION,
+    Migration {
+        name: "0002_events",
+        sql: include_str!("../migrations/0002_events.sql"),
+    },
+];
 
 static DATABASE: Database = Database::new("orders", MIGRATIONS);
+
+/// What the triggers write for others to know.
+pub static OUTBOX: Outbox = Outbox::new("orders", MIGRATIONS);
 
 /// The columns of an [`Order`], in the order it is read.
 macro_rules! order {
@@ -20,7 +31,7 @@ macro_rules! order {
         "orders.id, orders.user_id, orders.request_hash, orders.status, orders.reason, orders.details, orders.items, \
          orders.total_amount, orders.currency, orders.shipping_address, orders.card_brand, orders.card_last4, \
          orders.carrier, orders.tracking, orders.created_at, orders.answer_status, orders.step, orders.attempt, \
-         orders.lease, orders.due_at, orders.give_up_at, orders.payment_token, orders.cart_version"
+         orders.lease, orders.due_at, orders.give_up_at, orders.payment_token, orders.cart_version, orders.refunded"
     };
 }
 
@@ -62,6 +73,7 @@ impl FromRow for Order {
                 payment_token: row.take()?,
                 cart_version: row.take()?,
             },
+            refunded: row.take()?,
             history: row
                 .take::<Option<Json<_>>>()?
                 .map(|Json(history)| history)
@@ -186,6 +198,12 @@ pub async fn due(now: i64, limit: i64) -> Result<Vec<Due>, Error> {
     DATABASE.read(SQL, [now.into(), limit.into()]).await
 }
 
+/// Makes the saga of an order due that waits for its next attempt; none where it is done, or somebody has it.
+pub async fn make_due(id: &str, now: i64) -> Result<Option<Due>, Error> {
+    const SQL: &str = "UPDATE orders SET due_at = ?2 WHERE id = ?1 AND lease IS NULL AND due_at > ?2 RETURNING id, step";
+    write(SQL, [id.into(), now.into()]).await
+}
+
 /// Takes a saga that is due at this step for the bearer of a lease, for a further attempt; none if somebody else was faster.
 pub async fn claim(
     due: &Due,
@@ -289,6 +307,14 @@ pub async fn erase_user(user: &str) -> Result<(), Error> {
     write::<()>(SQL, [user.into()]).await.map(drop)
 }
 
+/// Notes down how much of an order's payment was given back. It only ever grows, so what comes late changes nothing.
+pub async fn note_refund(id: &str, refunded: i64) -> Result<(), Error> {
+    const SQL: &str = "UPDATE orders SET refunded = ?2 WHERE id = ?1 AND refunded < ?2 RETURNING 1";
+    write::<()>(SQL, [id.into(), refunded.into()])
+        .await
+        .map(drop)
+}
+
 /// Whether this user's account is deleted.
 pub async fn is_erased(user: &str) -> Result<bool, Error> {
     const SQL: &str = "SELECT 1 FROM erased_users WHERE user_id = ?1";
@@ -310,10 +336,11 @@ pub async fn answer_with_confirmation(id: &str) -> Result<(), Error> {
     write::<()>(SQL, [id.into()]).await.map(drop)
 }
 
-/// Notes that a paid order was sent; says whether it did.
+/// Notes that a paid order was sent, unless all of the money was given back; says whether it did.
 pub async fn ship(id: &str, shipment: &Shipment) -> Result<bool, Error> {
     const SQL: &str = "UPDATE orders SET status = 'shipped', carrier = ?2, tracking = ?3 \
-                       WHERE id = ?1 AND status = 'confirmed' AND step = 'done' RETURNING 1";
+                       WHERE id = ?1 AND status = 'confirmed' AND step = 'done' \
+                       AND (refunded < total_amount OR total_amount = 0) RETURNING 1";
     let parameters = [
         id.into(),
         shipment.carrier.as_str().into(),

@@ -3,6 +3,7 @@
 
 mod contracts;
 mod crashes;
+mod events;
 mod faults;
 mod lives;
 pub mod neighbours;

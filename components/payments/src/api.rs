@@ -13,7 +13,7 @@ use crate::card::{self, Card, CardToken};
 use crate::domain::{self, NewPayment, NewRefund, Payment, Status};
 use crate::operations::{self, Progress, Wanted};
 use crate::provider::{self, Failure, Outcome};
-use crate::store;
+use crate::store::{self, OUTBOX};
 
 /// Lets only the service through that may have money moved for an order, before anything else of a request is looked at.
 pub struct Orders;
@@ -236,8 +236,9 @@ async fn go_on(order_id: Uuid, status: Status) -> Result<(), Problem> {
 }
 
 /// `POST /internal/tick`
-pub async fn tick() -> Result<StatusCode, Problem> {
+pub async fn tick(context: Context) -> Result<StatusCode, Problem> {
     operations::tick().await?;
+    OUTBOX.dispatch(&context).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

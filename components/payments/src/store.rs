@@ -4,18 +4,29 @@
 //! and write the history.
 
 use souk_chassis::Money;
+use souk_events::Outbox;
 use souk_store::{Column, Database, Error, FromRow, Json, Migration, Row, Word, text, word};
 use uuid::Uuid;
 
 use crate::card::{Brand, CardSummary, CardToken, Token};
 use crate::domain::{Kind, NewPayment, Operation, Payment, Status, Transaction};
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    name: "0001_payments",
-    sql: include_str!("../migrations/0001_payments.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        name: "0001_payments",
+        sql: include_str!("../migrations/0001_payments.sql"),
+    },
+    souk_events::MIGRATION,
+    Migration {
+        name: "0002_events",
+        sql: include_str!("../migrations/0002_events.sql"),
+    },
+];
 
 pub(crate) static DATABASE: Database = Database::new("payments", MIGRATIONS);
+
+/// What the triggers write for others to know.
+pub static OUTBOX: Outbox = Outbox::new("payments", MIGRATIONS);
 
 /// Milliseconds since 1970.
 macro_rules! now {

@@ -3,6 +3,7 @@
 
 mod cards;
 mod contracts;
+mod events;
 mod invariants;
 mod payments;
 mod refunds;

@@ -5,11 +5,11 @@ use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName};
 use souk_chassis::fields::Rule;
 use souk_chassis::page::Part;
-use souk_chassis::{Admin, FieldError, Json, Page, Path, Problem, Query};
+use souk_chassis::{Admin, Context, FieldError, Json, Page, Path, Problem, Query};
 use uuid::Uuid;
 
 use crate::domain::{self, CategoryBody, Filter, NewProduct, PastPrice, Product, ProductChange};
-use crate::store;
+use crate::store::{self, OUTBOX};
 
 /// Anybody may keep an answer, but asks whether it still holds before using it.
 const REVALIDATE: (HeaderName, &str) = (header::CACHE_CONTROL, "public, no-cache");
@@ -125,6 +125,12 @@ pub async fn put_category(
         StatusCode::OK
     };
     Ok((status, Json(category)).into_response())
+}
+
+/// `POST /internal/tick`
+pub async fn tick(context: Context) -> Result<StatusCode, Problem> {
+    OUTBOX.dispatch(&context).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 fn no_product(id: Uuid) -> Problem {

@@ -26,6 +26,9 @@ pub struct Product {
     pub version: i64,
     pub created_at: String,
     pub updated_at: String,
+    /// How many can be ordered, as far as is known; in lists alone, and where inventory has told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub available: Option<i64>,
 }
 
 /// What it takes to list a new product.

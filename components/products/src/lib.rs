@@ -5,6 +5,7 @@
 
 mod api;
 mod domain;
+mod events;
 mod store;
 
 use souk_chassis::page::Part;
@@ -12,9 +13,11 @@ use souk_chassis::{Page, Routes, Service, delete, get, patch, post, put};
 use spin_sdk::http::{IntoResponse, Request};
 
 use domain::{Category, CategoryBody, Filter, NewProduct, PastPrice, Product, ProductChange};
+use store::OUTBOX;
 
 /// The service.
-pub static SERVICE: Service = Service::private("products", routes);
+pub static SERVICE: Service = Service::private("products", routes)
+    .afterwards(|context, method| OUTBOX.nudge(context, method));
 
 /// Where Spin hands over a request. (The export has a name that only a Wasm linker takes, hence the condition.)
 #[cfg_attr(target_family = "wasm", spin_sdk::http_service)]
@@ -81,6 +84,12 @@ fn routes() -> Routes {
                 .body::<CategoryBody>()
                 .returns::<Category>(200)
                 .returns::<Category>(201),
+        )
+        .route(souk_events::operation(events::handle))
+        .route(
+            post("/internal/tick", api::tick)
+                .summary("Publish what is not published")
+                .returns_nothing(204),
         )
 }
 

@@ -1,9 +1,9 @@
 //! Every SQL statement of the service.
 
 use souk_chassis::Money;
+use souk_events::Outbox;
 use souk_store::{
-    Column, Database, Error, FromRow, FromValue, Json, Migration, Row, Synchronous, Value, json,
-    text,
+    Column, Database, Error, FromRow, FromValue, Json, Migration, Row, Value, json, text,
 };
 use uuid::Uuid;
 
@@ -12,21 +12,38 @@ use crate::domain::{
     Sort, SortKey,
 };
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    name: "0001_products",
-    sql: include_str!("../migrations/0001_products.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        name: "0001_products",
+        sql: include_str!("../migrations/0001_products.sql"),
+    },
+    souk_events::MIGRATION,
+    Migration {
+        name: "0002_events",
+        sql: include_str!("../migrations/0002_events.sql"),
+    },
+];
 
-static DATABASE: Database = Database::new("products", MIGRATIONS)
-    // Products come from elsewhere and can be loaded again: the last edits may be lost in a power cut.
-    .synchronous(Synchronous::Normal);
+static DATABASE: Database = Database::new("products", MIGRATIONS);
+
+/// What the triggers write for others to know.
+pub static OUTBOX: Outbox = Outbox::new("products", MIGRATIONS);
 
 /// The columns of a [`Product`], in the order it is read.
 macro_rules! product {
     () => {
         "products.id, products.sku, products.name, products.description, products.category, products.price_amount, \
          products.price_currency, products.image_url, products.attributes, products.version, products.created_at, \
-         products.updated_at"
+         products.updated_at, NULL"
+    };
+}
+
+/// The same, for lists: with how many can be ordered.
+macro_rules! listed {
+    () => {
+        "products.id, products.sku, products.name, products.description, products.category, products.price_amount, \
+         products.price_currency, products.image_url, products.attributes, products.version, products.created_at, \
+         products.updated_at, (SELECT available FROM availability WHERE product_id = products.id)"
     };
 }
 
@@ -47,6 +64,7 @@ impl FromRow for Product {
             version: row.take()?,
             created_at: row.take()?,
             updated_at: row.take()?,
+            available: row.take()?,
         })
     }
 }
@@ -319,7 +337,7 @@ fn select_by_relevance(search: &Search) -> Statement {
     const SQL: &str = concat!(
         "WITH hits AS MATERIALIZED ",
         "(SELECT rowid AS number, bm25(search, 10.0, 8.0, 4.0, 1.0) AS score FROM search WHERE search MATCH ?) SELECT ",
-        product!(),
+        listed!(),
         ", hits.score FROM hits CROSS JOIN products ON products.number = hits.number WHERE products.deleted_at IS NULL"
     );
     Statement {
@@ -337,7 +355,7 @@ fn select_by_key(filter: &Filter) -> Statement {
     let sql = format!(
         concat!(
             "SELECT ",
-            product!(),
+            listed!(),
             ", {} FROM products WHERE products.deleted_at IS NULL"
         ),
         key
@@ -382,6 +400,15 @@ fn position(cursor: &Cursor) -> Vec<Value> {
     }
 }
 
+/// Notes down how many of a product can be ordered, unless something later is known.
+pub async fn set_available(product_id: Uuid, available: i64, version: i64) -> Result<(), Error> {
+    const SQL: &str = "INSERT INTO availability (product_id, available, version) VALUES (?1, ?2, ?3) \
+                       ON CONFLICT (product_id) DO UPDATE SET available = excluded.available, version = excluded.version \
+                       WHERE version < excluded.version RETURNING 1";
+    let parameters = [text(product_id), available.into(), version.into()];
+    DATABASE.write_one::<()>(SQL, parameters).await.map(drop)
+}
+
 /// Versions as a JSON list, for `json_each`; NULL where any will do.
 fn any_of(versions: Option<&[i64]>) -> Value {
     versions
@@ -416,11 +443,17 @@ pub mod tests {
         let Statement { sql, parameters } = list_statement(&filter);
         let details: Vec<Detail> =
             block_on(DATABASE.read(&format!("EXPLAIN QUERY PLAN {sql}"), parameters)).unwrap();
-        details
-            .into_iter()
-            .map(|Detail(detail)| detail)
-            .collect::<Vec<_>>()
-            .join("; ")
+        let details: Vec<_> = details.into_iter().map(|Detail(detail)| detail).collect();
+        let subquery = details
+            .iter()
+            .position(|detail| detail.contains("SUBQUERY"))
+            .unwrap();
+        let (list, availability) = details.split_at(subquery);
+        assert_eq!(
+            availability[1],
+            "SEARCH availability USING PRIMARY KEY (product_id=?)"
+        );
+        list.join("; ")
     }
 
     #[test]

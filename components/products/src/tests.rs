@@ -1,6 +1,8 @@
 //! The service as its callers see it, on a real SQLite.
 #![allow(clippy::unwrap_used)]
 
+mod events;
+
 use http::header;
 use serde_json::{Value, json};
 use souk_contracts::{Answer, Ask};

@@ -157,15 +157,6 @@ CREATE TRIGGER IF NOT EXISTS a_tombstone_keeps_nothing AFTER UPDATE OF deleted_a
     DELETE FROM addresses WHERE user_id = new.id;
 END;
 
--- Whose deletion the other services have yet to be told.
-CREATE TABLE IF NOT EXISTS erasures (
-    user_id TEXT PRIMARY KEY REFERENCES users (id)
-) WITHOUT ROWID;
-
-CREATE TRIGGER IF NOT EXISTS a_tombstone_is_told_of AFTER UPDATE OF deleted_at ON users WHEN new.deleted_at IS NOT NULL BEGIN
-    INSERT INTO erasures (user_id) VALUES (new.id);
-END;
-
 -- Failed logins, counted by what they have in common: `key` is the hash of an account or of a client's address.
 CREATE TABLE IF NOT EXISTS attempts (
     key           TEXT PRIMARY KEY,

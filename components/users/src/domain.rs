@@ -282,6 +282,15 @@ pub struct User {
     pub updated_at: String,
 }
 
+/// How to write to somebody.
+#[derive(Serialize, JsonSchema)]
+pub struct Contact {
+    /// The e-mail address.
+    pub email: String,
+    /// What the person is called.
+    pub name: String,
+}
+
 /// A session: what begins with a login and goes on as long as its tokens are refreshed.
 #[derive(Serialize, JsonSchema)]
 pub struct Session {

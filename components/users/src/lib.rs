@@ -6,9 +6,7 @@
 
 mod api;
 mod attempts;
-mod clients;
 mod domain;
-mod erasure;
 mod keys;
 mod login;
 mod passwords;
@@ -17,14 +15,18 @@ mod store;
 
 use api::{accounts, addresses, sessions};
 use domain::{
-    Address, AddressBody, Credentials, NameChange, NewUser, PasswordChange, RoleChange, User,
+    Address, AddressBody, Contact, Credentials, NameChange, NewUser, PasswordChange, RoleChange,
+    User,
 };
 use souk_access::Jwks;
 use souk_chassis::{Page, Routes, Service, delete, get, patch, post, put};
 use spin_sdk::http::{IntoResponse, Request};
 
+use store::OUTBOX;
+
 /// The service.
-pub static SERVICE: Service = Service::private("users", routes);
+pub static SERVICE: Service =
+    Service::private("users", routes).afterwards(|context, method| OUTBOX.nudge(context, method));
 
 /// Where Spin hands over a request. (The export has a name that only a Wasm linker takes, hence the condition.)
 #[cfg_attr(target_family = "wasm", spin_sdk::http_service)]
@@ -151,6 +153,12 @@ fn admin_routes(routes: Routes) -> Routes {
                 .body::<RoleChange>()
                 .returns::<User>(200)
                 .fails([409]),
+        )
+        .route(
+            get("/internal/users/{user_id}/contact", accounts::contact)
+                .summary("How to write to somebody, for the service that does")
+                .for_services()
+                .returns::<Contact>(200),
         )
 }
 

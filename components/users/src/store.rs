@@ -7,16 +7,27 @@ pub mod sessions;
 pub mod users;
 
 use souk_access::Role;
+use souk_events::Outbox;
 use souk_store::{Database, Error, FromValue, Migration, Value};
 
 use crate::domain::{self, Email};
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    name: "0001_users",
-    sql: include_str!("../migrations/0001_users.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        name: "0001_users",
+        sql: include_str!("../migrations/0001_users.sql"),
+    },
+    souk_events::MIGRATION,
+    Migration {
+        name: "0002_events",
+        sql: include_str!("../migrations/0002_events.sql"),
+    },
+];
 
 static DATABASE: Database = Database::new("users", MIGRATIONS);
+
+/// What the triggers write for others to know.
+pub static OUTBOX: Outbox = Outbox::new("users", MIGRATIONS);
 
 /// A value of ours as it is kept.
 struct Kept<T>(T);

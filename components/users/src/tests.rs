@@ -5,9 +5,10 @@ mod accounts;
 mod addresses;
 mod admins;
 mod backoff;
+mod contact;
 mod contract;
+mod events;
 mod keys;
-pub mod orders;
 mod sessions;
 
 use serde_json::{Value, json};

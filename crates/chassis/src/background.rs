@@ -1,7 +1,17 @@
-//! Work beside a request, and after its answer.
+//! Work beside a request, and after its answer; and the time by which it is due.
+
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures::channel::oneshot;
 use spin_sdk::wasip3;
+
+/// Milliseconds since 1970.
+pub fn now() -> i64 {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH);
+    elapsed.map_or(0, |elapsed| {
+        elapsed.as_millis().try_into().unwrap_or(i64::MAX)
+    })
+}
 
 /// Does this work beside the request that spawns it, also after its answer. Resolves when it has begun.
 ///

@@ -29,16 +29,21 @@ impl<T: FromFields, S: Sync> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
-        if !is_json(request.headers()) {
-            return Err(Problem::unsupported_media_type("application/json"));
-        }
-        let bytes = read_body(request.into_body()).await?;
-        let value = serde_json::from_slice(&bytes)
-            .map_err(|error| Problem::bad_request(format!("the body is not JSON: {error}")))?;
-        fields::from_json(value)
+        fields::from_json(json_body(request, BODY_LIMIT).await?)
             .map(Self)
             .map_err(Problem::validation)
     }
+}
+
+/// Reads a body of at most so many bytes as JSON, whatever is in it. Rejects one that is not JSON (400), says it is something else (415),
+/// or is too large (413).
+pub async fn json_body(request: Request, limit: usize) -> Result<serde_json::Value, Problem> {
+    if !is_json(request.headers()) {
+        return Err(Problem::unsupported_media_type("application/json"));
+    }
+    let bytes = read_body(request.into_body(), limit).await?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| Problem::bad_request(format!("the body is not JSON: {error}")))
 }
 
 impl<T: Serialize> IntoResponse for Json<T> {
@@ -98,20 +103,20 @@ fn is_json(headers: &HeaderMap) -> bool {
         || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
-async fn read_body(body: Body) -> Result<bytes::Bytes, Problem> {
+async fn read_body(body: Body, limit: usize) -> Result<bytes::Bytes, Problem> {
     if body
         .size_hint()
         .upper()
-        .is_some_and(|length| length > BODY_LIMIT as u64)
+        .is_some_and(|length| length > limit as u64)
     {
-        return Err(Problem::too_large(BODY_LIMIT));
+        return Err(Problem::too_large(limit));
     }
-    to_bytes(body, BODY_LIMIT).await.map_err(|error| {
+    to_bytes(body, limit).await.map_err(|error| {
         match error
             .source()
             .is_some_and(|source| source.is::<LengthLimitError>())
         {
-            true => Problem::too_large(BODY_LIMIT),
+            true => Problem::too_large(limit),
             false => Problem::bad_request("the body broke off").cause(error),
         }
     })

@@ -39,6 +39,7 @@
 //! - **The contract** at `GET /openapi.json` is generated from the [`Routes`] and from the rules that check the input.
 //! - **Lists** are [`Page`]s.
 //! - **`GET /healthz`** says that the service answers.
+//! - **Work after an answer**, such as publishing what a request has changed, is named once, by [`Service::afterwards`].
 //!
 //! An instance serves up to 16 requests at once on one thread, and many after each other. The router is built once per
 //! instance, [`variables`] are read once, and nothing is borrowed or locked across an `await`.
@@ -47,6 +48,7 @@
 //! service that ends) answers for it. So services do not panic on input; lints forbid `unwrap`.
 
 pub mod background;
+pub mod backoff;
 pub mod context;
 mod extract;
 pub mod fields;
@@ -60,7 +62,7 @@ pub mod variables;
 pub mod wire;
 
 pub use context::{Admin, Caller, Context, SignedIn};
-pub use extract::{BODY_LIMIT, Json, Path, Query};
+pub use extract::{BODY_LIMIT, Json, Path, Query, json_body};
 pub use money::{MAX_AMOUNT, Money};
 pub use page::Page;
 pub use postal_address::PostalAddress;

@@ -22,6 +22,7 @@ pub struct Service {
     name: &'static str,
     routes: fn() -> Routes,
     believes_tokens: bool,
+    afterwards: Option<fn(Context, &Method)>,
     router: OnceLock<Router>,
 }
 
@@ -32,6 +33,7 @@ impl Service {
             name,
             routes,
             believes_tokens: true,
+            afterwards: None,
             router: OnceLock::new(),
         }
     }
@@ -42,8 +44,16 @@ impl Service {
             name,
             routes,
             believes_tokens: false,
+            afterwards: None,
             router: OnceLock::new(),
         }
+    }
+
+    /// Lets this see to what is to be done after each answer. It is given the request's context, without its caller, and its
+    /// method; what takes time it spawns.
+    pub const fn afterwards(mut self, work: fn(Context, &Method)) -> Self {
+        self.afterwards = Some(work);
+        self
     }
 
     /// Answers a request as it comes from Spin.
@@ -61,16 +71,31 @@ impl Service {
             true => context::authenticate(self.name, request.headers()).await,
             false => Ok(None),
         };
-        self.answer_to(caller, request).await
+        let context = Context::anonymous(self.name, request.headers());
+        let method = request.method().clone();
+        let response = self.respond(context.clone(), caller, request).await;
+        if let Some(work) = self.afterwards {
+            work(context, &method);
+        }
+        response
     }
 
     /// Answers a request of this caller, or of one who could not be authenticated.
     pub async fn answer_to(
         &self,
         caller: Result<Option<Caller>, Problem>,
+        request: Request<Body>,
+    ) -> Response {
+        let context = Context::anonymous(self.name, request.headers());
+        self.respond(context, caller, request).await
+    }
+
+    async fn respond(
+        &self,
+        mut context: Context,
+        caller: Result<Option<Caller>, Problem>,
         mut request: Request<Body>,
     ) -> Response {
-        let mut context = Context::anonymous(self.name, request.headers());
         let request_id = context.request_id.clone();
         let mut response = match caller {
             Ok(caller) => {

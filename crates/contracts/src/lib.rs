@@ -31,10 +31,15 @@
 //! - `as` says who calls: a `service`, and the `user` and `role` it acts for.
 //! - `response.body` is the least that must be there: fields of the same JSON type, each item of a list like the first one of the
 //!   example; a string that begins with `=` must be equal to the rest.
+//!
+//! [`wrong_with_events`] does the same for events: a producer keeps a JSON Schema for each, a consumer what it needs of those it
+//! listens to (`components/<consumer>/contracts/listens.json`).
 
 mod ask;
 mod conformance;
+mod events;
 mod replay;
 
 pub use ask::{Answer, Ask};
+pub use events::{Listens, listeners, schemas, wrong_with, wrong_with_events};
 pub use replay::{Interaction, interactions, missing, replay};

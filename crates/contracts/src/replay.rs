@@ -119,7 +119,7 @@ fn read(file: &Path, provider: &str) -> Vec<(String, Interaction)> {
 }
 
 /// `components/` of the checkout that this crate is built in.
-fn components() -> PathBuf {
+pub fn components() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../components")
 }
 

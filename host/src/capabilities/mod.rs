@@ -4,9 +4,11 @@
 //! what the runtime configuration *provides* (opened at start, shared by all instances), and
 //! what an *instance* sees (its own handles, and nothing it was not granted).
 
+pub mod allowed_hosts;
 pub mod files;
 pub mod key_value;
 pub mod outbound_http;
+pub mod redis;
 pub mod sqlite;
 pub mod stdio;
 pub mod variables;

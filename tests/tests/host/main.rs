@@ -5,6 +5,7 @@ mod capabilities;
 mod durability;
 mod isolation;
 mod lifecycle;
+mod redis;
 mod routing;
 mod start;
 mod streams;

@@ -11,6 +11,7 @@
 //! same row names; what came of it is an [`Outcome`], and [`Order::apply`] says what the row becomes by that.
 
 use serde::{Deserialize, Serialize};
+use souk_chassis::backoff::Backoff;
 
 use super::placing::Quote;
 use super::{Details, Order, Reason, Status};
@@ -22,9 +23,11 @@ pub const LEASE: i64 = 15_000;
 /// For how long an order that cannot be completed is tried before it is given up, in milliseconds.
 pub const GIVE_UP_AFTER: i64 = 15 * 60_000;
 
-/// The first pause between two attempts, and the longest, in milliseconds.
-const FIRST_PAUSE: i64 = 200;
-const LONGEST_PAUSE: i64 = 60_000;
+/// The pauses between attempts.
+const PAUSES: Backoff = Backoff {
+    first: 200,
+    longest: 60_000,
+};
 
 /// What a saga does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -303,7 +306,7 @@ impl Order {
 
     fn pause(&mut self, detail: &str, now: i64) -> Vec<Event> {
         self.saga.lease = None;
-        self.saga.due_at = Some(now + pause(self.saga.attempt, random()));
+        self.saga.due_at = Some(now + PAUSES.after(self.saga.attempt));
         self.saga.step.events("failed", Some(detail))
     }
 
@@ -332,20 +335,6 @@ impl Order {
             _ => Status::Rejected,
         }
     }
-}
-
-/// How long to wait after this many attempts, in milliseconds: twice as long each time, and never quite the same, so that what
-/// failed together does not come back together.
-fn pause(attempt: i64, random: u64) -> i64 {
-    let doublings = attempt.clamp(1, 20) - 1;
-    let longest = (FIRST_PAUSE << doublings).min(LONGEST_PAUSE);
-    let jitter = i64::try_from(random % 1000).unwrap_or_default();
-    longest / 2 + longest / 2 * jitter / 1000
-}
-
-/// A UUIDv7 ends in 62 random bits.
-fn random() -> u64 {
-    uuid::Uuid::now_v7().as_u64_pair().1 & 0xffff_ffff
 }
 
 #[cfg(test)]

@@ -129,6 +129,22 @@ fn check(scenario: Scenario, context: &str) {
     ];
     assert!(settled.contains(&payment), "{context}: {payment:?}");
     assert_eq!(order["status"], scenario.ends, "{context}");
+    let told = events::told(id);
+    let happened: Vec<_> = history(&show(id))
+        .into_iter()
+        .filter(|status| !["reserved", "authorized"].contains(status))
+        .map(|status| {
+            format!(
+                "order.{}",
+                if status == "pending" {
+                    "placed"
+                } else {
+                    status
+                }
+            )
+        })
+        .collect();
+    assert_eq!(told, happened, "{context}");
 }
 
 /// Runs a scenario that crashes after so many checkpoints, and the recovery after so many; says which of them crashed.

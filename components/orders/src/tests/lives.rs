@@ -158,9 +158,7 @@ fn orders_are_listed_newest_first_and_page_by_page() {
 }
 
 fn erase(user: &str) {
-    let path = format!("/internal/erased-users/{user}");
-    let answer = Ask::of(&SERVICE).service("users").send("PUT", &path);
-    assert_eq!(answer.status, 204);
+    events::deliver("user.deleted", json!({"user_id": user}));
 }
 
 fn shipping_address(id: &str) -> Value {
@@ -191,11 +189,4 @@ fn orders_of_a_deleted_account_stay_without_the_address() {
     }
     assert_eq!(shipping_address(&open), Value::Null);
     assert_eq!(place("another", body()).status, 401);
-    assert_eq!(
-        Ask::of(&SERVICE)
-            .admin()
-            .send("PUT", &format!("/internal/erased-users/{ADA}"))
-            .status,
-        403
-    );
 }

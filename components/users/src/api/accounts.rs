@@ -7,10 +7,12 @@ use souk_chassis::{Admin, Context, Json, Page, Path, Problem, Query, SignedIn};
 use uuid::Uuid;
 
 use super::Origin;
-use crate::domain::{Export, NameChange, NewUser, PasswordChange, RoleChange, User, UserFilter};
+use crate::domain::{
+    Contact, Export, NameChange, NewUser, PasswordChange, RoleChange, User, UserFilter,
+};
 use crate::login::gone;
 use crate::store::{addresses, sessions, users};
-use crate::{erasure, login, passwords, settings};
+use crate::{login, passwords, settings};
 
 /// `POST /api/users`
 ///
@@ -49,7 +51,7 @@ pub async fn change(me: SignedIn, Json(change): Json<NameChange>) -> Result<Json
 ///
 /// An administrator's account cannot be deleted, and nobody takes the role from themselves: so there is always somebody left
 /// who has it.
-pub async fn delete(me: SignedIn, context: Context) -> Result<StatusCode, Problem> {
+pub async fn delete(me: SignedIn) -> Result<StatusCode, Problem> {
     if !users::delete(me.user).await? {
         return Err(match users::find(me.user).await? {
             Some(_) => Problem::conflict(
@@ -58,7 +60,6 @@ pub async fn delete(me: SignedIn, context: Context) -> Result<StatusCode, Proble
             None => gone(),
         });
     }
-    erasure::tell(&context).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -131,6 +132,16 @@ pub async fn change_role(
             Err(no_user(id))
         }
     }
+}
+
+/// `GET /internal/users/{user_id}/contact`
+pub async fn contact(context: Context, Path(id): Path<Uuid>) -> Result<Json<Contact>, Problem> {
+    context.require_service(&["notifications"])?;
+    let user = users::find(id).await?.ok_or_else(|| no_user(id))?;
+    Ok(Json(Contact {
+        email: user.email,
+        name: user.name,
+    }))
 }
 
 /// Refuses an administrator whose token is older than the end of that role: what accounts there are and who has which role is not to

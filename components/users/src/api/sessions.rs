@@ -16,8 +16,8 @@ use uuid::Uuid;
 
 use super::Origin;
 use crate::domain::{Credentials, Session};
-use crate::store::{self, sessions};
-use crate::{erasure, keys, login};
+use crate::store::{self, OUTBOX, sessions};
+use crate::{keys, login};
 
 /// What a login or a refresh gives.
 #[derive(Serialize, JsonSchema)]
@@ -155,6 +155,6 @@ pub async fn tick(context: Context) -> Result<StatusCode, Problem> {
     // A shop that nobody has logged in to needs no key yet; the first is made when it is needed.
     keys::rotate_if_used().await?;
     store::prune().await?;
-    erasure::tell(&context).await?;
+    OUTBOX.dispatch(&context).await?;
     Ok(StatusCode::NO_CONTENT)
 }

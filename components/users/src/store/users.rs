@@ -1,6 +1,6 @@
 //! Accounts.
 
-use souk_store::{Column, Error, FromRow, Row, Value, text};
+use souk_store::{Error, FromRow, Row, Value, text};
 use uuid::Uuid;
 
 use super::{DATABASE, Kept, did, returned};
@@ -189,19 +189,6 @@ pub async fn delete(id: Uuid) -> Result<bool, Error> {
         role = 'customer', deleted_at = strftime('%Y-%m-%dT%H:%M:%fZ'), updated_at = strftime('%Y-%m-%dT%H:%M:%fZ') \
         WHERE id = ?1 AND deleted_at IS NULL AND role <> 'admin' RETURNING id";
     did(SQL, [text(id)]).await
-}
-
-/// Up to so many deleted accounts that the other services have yet to be told of.
-pub async fn erasures(limit: i64) -> Result<Vec<String>, Error> {
-    const SQL: &str = "SELECT user_id FROM erasures LIMIT ?1";
-    let ids: Vec<Column<String>> = DATABASE.read(SQL, [limit.into()]).await?;
-    Ok(ids.into_iter().map(|Column(id)| id).collect())
-}
-
-/// Notes that the other services were told of a deleted account.
-pub async fn told(id: &str) -> Result<(), Error> {
-    const SQL: &str = "DELETE FROM erasures WHERE user_id = ?1";
-    DATABASE.write_one::<()>(SQL, [id.into()]).await.map(drop)
 }
 
 impl FromRow for KnownClient {

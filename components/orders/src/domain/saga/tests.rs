@@ -150,13 +150,6 @@ fn what_fails_for_now_is_tried_again_later() {
 }
 
 #[test]
-fn pauses_grow_up_to_a_minute() {
-    assert_eq!((pause(1, 0), pause(1, 999)), (100, 199));
-    assert_eq!((pause(2, 0), pause(3, 0)), (200, 400));
-    assert_eq!((pause(50, 0), pause(i64::MAX, 999)), (30_000, 59_970));
-}
-
-#[test]
 fn an_order_that_cannot_be_completed_is_given_up_and_a_promise_is_not() {
     let later = |step| {
         let mut order = at(step);

@@ -1,0 +1,185 @@
+//! HTTP in and out.
+
+use axum::extract::{FromRequest, Request};
+use http::StatusCode;
+use serde_json::Value;
+use souk_chassis::fields::{self, Fields, FromFields};
+use souk_chassis::{Admin, Context, FieldError, Json, Page, Path, Problem, Query, json_body, page};
+use souk_events::{Event, source};
+
+use crate::delivery;
+use crate::domain::{DeadLetter, Logged, Standing};
+use crate::store::{self, Appended};
+
+/// The longest batch that is read.
+const BATCH_LIMIT: usize = 1024 * 1024;
+
+/// How many events a batch can have.
+const MOST_EVENTS: usize = 500;
+
+/// One event, or a list of them.
+pub struct Batch(Vec<Event>);
+
+impl<S: Sync> FromRequest<S> for Batch {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
+        let events = match json_body(request, BATCH_LIMIT).await? {
+            Value::Array(events) if events.len() > MOST_EVENTS => {
+                return Err(Problem::bad_request(format!(
+                    "a batch has {MOST_EVENTS} events at most"
+                )));
+            }
+            Value::Array(events) => events,
+            event => vec![event],
+        };
+        let mut read = Vec::with_capacity(events.len());
+        let mut wrong = Vec::new();
+        for (index, event) in events.into_iter().enumerate() {
+            match fields::from_json(event) {
+                Ok(event) => read.push(event),
+                Err(errors) => wrong.extend(errors.into_iter().map(|error| at(index, error))),
+            }
+        }
+        match wrong.is_empty() {
+            true => Ok(Self(read)),
+            false => Err(Problem::validation(wrong)),
+        }
+    }
+}
+
+fn at(index: usize, error: FieldError) -> FieldError {
+    FieldError {
+        field: format!("[{index}].{}", error.field),
+        ..error
+    }
+}
+
+/// `POST /events`
+///
+/// A service publishes what happened in itself, and nothing else.
+pub async fn publish(context: Context, Batch(events): Batch) -> Result<Json<Appended>, Problem> {
+    let caller = context.caller.and_then(|caller| caller.service);
+    let caller = caller.ok_or_else(|| Problem::unauthorized("this is for services"))?;
+    let own = source(&caller);
+    if events.iter().any(|event| event.source != own) {
+        return Err(Problem::forbidden(format!(
+            "{caller} publishes events of the source {own} alone"
+        )));
+    }
+    Ok(Json(store::append(&events).await?))
+}
+
+/// Which events of the log are asked for.
+pub struct EventFilter {
+    pub kind: Option<String>,
+    pub subject: Option<String>,
+    pub source: Option<String>,
+    pub before: Option<i64>,
+    pub limit: i64,
+}
+
+impl FromFields for EventFilter {
+    fn from_fields(fields: &mut Fields) -> Self {
+        Self {
+            kind: fields.optional("type", fields::line(1..=100)),
+            subject: fields.optional("subject", fields::line(1..=200)),
+            source: fields.optional("source", fields::line(1..=200)),
+            before: fields.optional("cursor", page::cursor()),
+            limit: fields
+                .optional("limit", page::limit())
+                .unwrap_or(page::DEFAULT_LIMIT),
+        }
+    }
+}
+
+/// `GET /api/ops/events`
+pub async fn list(
+    _: Admin,
+    Query(filter): Query<EventFilter>,
+) -> Result<Json<Page<Logged>>, Problem> {
+    let events = store::list(&filter).await?;
+    Ok(Json(Page::new(events, filter.limit, |last| last.position)))
+}
+
+/// `GET /api/ops/subscriptions`
+pub async fn subscriptions(_: Admin) -> Result<Json<Page<Standing>>, Problem> {
+    Ok(Json(Page::whole(store::standings().await?)))
+}
+
+/// Where in the log a consumer is to go on.
+pub struct Replay {
+    from: i64,
+}
+
+impl FromFields for Replay {
+    fn from_fields(fields: &mut Fields) -> Self {
+        Self {
+            from: fields.required("from", fields::whole_number(0..=i64::MAX)),
+        }
+    }
+}
+
+/// `POST /api/ops/subscriptions/{consumer}/replay`
+pub async fn replay(
+    _: Admin,
+    Path(consumer): Path<String>,
+    Json(Replay { from }): Json<Replay>,
+) -> Result<Json<Standing>, Problem> {
+    let missing = || Problem::not_found(format!("nobody called {consumer} listens"));
+    if !store::replay(&consumer, from).await? {
+        return Err(missing());
+    }
+    let standings = store::standings().await?.into_iter();
+    let mut standings = standings.filter(|standing| standing.consumer == consumer);
+    standings.next().map(Json).ok_or_else(missing)
+}
+
+/// Which dead letters are asked for.
+pub struct LetterFilter {
+    pub consumer: Option<String>,
+    pub after: Option<(i64, String)>,
+    pub limit: i64,
+}
+
+impl FromFields for LetterFilter {
+    fn from_fields(fields: &mut Fields) -> Self {
+        Self {
+            consumer: fields.optional("consumer", fields::line(1..=100)),
+            after: fields.optional("cursor", page::cursor()),
+            limit: fields
+                .optional("limit", page::limit())
+                .unwrap_or(page::DEFAULT_LIMIT),
+        }
+    }
+}
+
+/// `GET /api/ops/dead-letters`
+pub async fn dead_letters(
+    _: Admin,
+    Query(filter): Query<LetterFilter>,
+) -> Result<Json<Page<DeadLetter>>, Problem> {
+    let letters = store::dead_letters(&filter).await?;
+    let key = |last: &DeadLetter| (last.position, last.consumer.clone());
+    Ok(Json(Page::new(letters, filter.limit, key)))
+}
+
+/// `POST /api/ops/dead-letters/{letter}/redeliver`
+pub async fn redeliver(_: Admin, Path(letter): Path<String>) -> Result<StatusCode, Problem> {
+    let named = letter.rsplit_once('-');
+    let named = named.and_then(|(consumer, position)| Some((consumer, position.parse().ok()?)));
+    match named {
+        Some((consumer, position)) if store::redeliver(consumer, position).await? => {
+            Ok(StatusCode::ACCEPTED)
+        }
+        _ => Err(Problem::not_found(format!(
+            "there is no dead letter {letter}"
+        ))),
+    }
+}
+
+/// `POST /internal/tick`
+pub async fn tick(context: Context) -> Result<StatusCode, Problem> {
+    delivery::tick(&context).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,176 @@
+//! Delivering: whoever has a consumer's lease brings it forward, round by round, until there is nothing to do.
+//!
+//! All that is to be known is in the store, so this may end at any point; whoever finds a consumer due goes on. What was delivered
+//! and not noted down is delivered again.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::future::join_all;
+use futures::stream::{self, StreamExt};
+use http::Method;
+use souk_chassis::background::now;
+use souk_chassis::{Context, Problem};
+use uuid::Uuid;
+
+#[cfg(not(test))]
+use crate::clients::deliver;
+#[cfg(test)]
+use crate::tests::consumers::deliver;
+
+use crate::domain::{self, Failure, Item, Origin, Outcome, Progress, Subscription};
+use crate::settings;
+use crate::store::{self, Claimed, Work};
+
+/// For how long whoever delivers to a consumer has it for themselves, in milliseconds: longer than a round takes.
+pub const LEASE: i64 = 20_000;
+
+/// How many events of the log a round looks at.
+pub const WINDOW: i64 = 200;
+
+/// How many events can be held back for a consumer. The rest stays in the log until there is room.
+pub const MOST_HELD: i64 = 1000;
+
+/// How many deliveries to one consumer are under way at once.
+const LANES: usize = 8;
+
+/// After how long a round begins nothing new, in milliseconds, so that it ends before its lease does.
+const ROUND: i64 = 5_000;
+
+/// For how long a task that has delivered stays for what will be due, in milliseconds. Then it is left to whoever finds it due.
+const PATIENCE: i64 = 10_000;
+
+/// How often an instance's reading traffic looks for what is due, in milliseconds.
+const LOOK_EVERY: i64 = 1_000;
+
+/// Delivers beside a request, and after its answer.
+pub fn nudge(context: Context, method: &Method) {
+    thread_local! {
+        static LOOKED_AT: Cell<i64> = const { Cell::new(0) };
+    }
+    let is_read = matches!(*method, Method::GET | Method::HEAD);
+    if is_read && now() < LOOKED_AT.get() + LOOK_EVERY {
+        return;
+    }
+    LOOKED_AT.set(now());
+    spin_sdk::wasip3::spawn(async move {
+        if let Err(problem) = stay(&context).await {
+            eprintln!("level=error service=events event=not-delivered error={problem:?}");
+        }
+    });
+}
+
+/// Delivers what is due, and what will be in the next seconds.
+async fn stay(context: &Context) -> Result<(), Problem> {
+    let leave_at = now() + PATIENCE;
+    while let Some(due_at) = run(context).await? {
+        if due_at > leave_at {
+            break;
+        }
+        let pause = Duration::from_millis((due_at - now()).try_into().unwrap_or(0));
+        spin_sdk::time::sleep(pause).await;
+    }
+    Ok(())
+}
+
+/// Delivers what is due to whom nobody else delivers. Says when something of it is due again.
+pub async fn run(context: &Context) -> Result<Option<i64>, Problem> {
+    let subscriptions = settings::subscriptions()?;
+    let lease = Uuid::now_v7().to_string();
+    let claimed = store::claim(subscriptions, &lease, now(), now() + LEASE).await?;
+    let forward = claimed.into_iter().filter_map(|claimed| {
+        let subscription = subscriptions
+            .iter()
+            .find(|it| it.consumer == claimed.consumer)?;
+        Some(bring_forward(context, subscription, claimed, &lease))
+    });
+    let mut next: Option<i64> = None;
+    for due_at in join_all(forward).await {
+        next = [next, due_at?].into_iter().flatten().min();
+    }
+    Ok(next)
+}
+
+/// Delivers to one consumer until there is nothing to do, it is to be left alone, or the lease is lost. Says when it is due again.
+async fn bring_forward(
+    context: &Context,
+    subscription: &Subscription,
+    claimed: Claimed,
+    lease: &str,
+) -> Result<Option<i64>, Problem> {
+    let (consumer, mut failures) = (&*subscription.consumer, claimed.failures);
+    let most_attempts = settings::most_attempts().await?;
+    loop {
+        let work = store::work(consumer, now()).await?;
+        if work.is_nothing() {
+            match store::release(consumer, lease, now()).await? {
+                Some(due_at) => return Ok(due_at),
+                None => continue, // Something came meanwhile, or somebody else has it.
+            }
+        }
+        let items = items(subscription, &work);
+        let outcomes = deliver_all(context, consumer, &items).await;
+        let progress: Progress = domain::conclude(
+            &items,
+            &outcomes,
+            work.scanned,
+            failures,
+            most_attempts,
+            now(),
+        );
+        if !store::progress(consumer, lease, &progress, now() + LEASE).await? {
+            return Ok(None);
+        }
+        if let Some((_, due_at)) = progress.rest {
+            return Ok(Some(due_at));
+        }
+        failures = 0;
+    }
+}
+
+/// What of the work the consumer wants, in the order of the log.
+fn items(subscription: &Subscription, work: &Work) -> Vec<Item> {
+    let wanted = |item: &&Item| item.origin == Origin::Held || subscription.wants(&item.event.kind);
+    work.items.iter().filter(wanted).cloned().collect()
+}
+
+/// Delivers the items, lanes beside each other, and says what came of each.
+async fn deliver_all(context: &Context, consumer: &str, items: &[Item]) -> Vec<Outcome> {
+    let outcomes = Mutex::new(vec![Outcome::Left; items.len()]);
+    let ends_at = now() + ROUND;
+    // Where the consumer is not there nothing more is begun.
+    let is_gone = AtomicBool::new(false);
+    stream::iter(domain::lanes(items))
+        .for_each_concurrent(LANES, async |lane| {
+            for index in lane {
+                if is_gone.load(Ordering::Relaxed) || now() > ends_at {
+                    return;
+                }
+                let outcome = match deliver(context, consumer, &items[index].event).await {
+                    Ok(()) => Outcome::Delivered,
+                    Err(failure) => Outcome::Failed(failure),
+                };
+                let goes_on = outcome == Outcome::Delivered;
+                if matches!(outcome, Outcome::Failed(Failure::Consumer(_))) {
+                    is_gone.store(true, Ordering::Relaxed);
+                }
+                outcomes.lock().unwrap_or_else(PoisonError::into_inner)[index] = outcome;
+                if !goes_on {
+                    return;
+                }
+            }
+        })
+        .await;
+    outcomes
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What the tick does: delivers what is due, and forgets what is old.
+pub async fn tick(context: &Context) -> Result<(), Problem> {
+    run(context).await?;
+    let before = now() - settings::retention().await?;
+    Ok(store::prune(settings::subscriptions()?, before).await?)
+}

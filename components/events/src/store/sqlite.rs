@@ -1,0 +1,357 @@
+//! Every SQL statement of the service.
+
+use souk_chassis::background::now;
+use souk_events::Event;
+use souk_store::{
+    Column, Database, Error, FromRow, Json, Migration, Row, Synchronous, Value, json,
+};
+
+use crate::api::{EventFilter, LetterFilter};
+use crate::delivery::{MOST_HELD, WINDOW};
+use crate::domain::{DeadLetter, Item, Logged, Origin, Progress, Standing, Subscription};
+use crate::store::{Appended, Claimed, Work};
+
+const MIGRATIONS: &[Migration] = &[Migration {
+    name: "0001_events",
+    sql: include_str!("../../migrations/0001_events.sql"),
+}];
+
+/// What is acknowledged to a publisher must survive a power cut.
+static LOG: Database = Database::new("events", MIGRATIONS);
+
+/// How far the consumers are need not: what is lost of it is delivered again.
+static DELIVERY: Database = Database::new("events", MIGRATIONS).synchronous(Synchronous::Normal);
+
+/// Adds events to the log, those that it does not have yet, all in one statement.
+pub async fn append(events: &[Event]) -> Result<Appended, Error> {
+    const SQL: &str = "INSERT INTO log (source, id, type, subject, event) \
+                       SELECT value ->> 'source', value ->> 'id', value ->> 'type', value ->> 'subject', value \
+                       FROM json_each(?1) WHERE TRUE ORDER BY key ON CONFLICT (source, id) DO NOTHING RETURNING 1";
+    let appended = LOG.write::<()>(SQL, [json(events)]).await?.len();
+    Ok(Appended {
+        appended,
+        known: events.len() - appended,
+    })
+}
+
+/// Which consumers have something to do that nobody does: `?1` is the moment.
+macro_rules! due {
+    () => {
+        "due_at <= ?1 AND consumer IN (SELECT value FROM json_each(?2)) \
+         AND (position < (SELECT max(position) FROM log) OR EXISTS (SELECT 1 FROM held \
+              WHERE held.consumer = subscriptions.consumer AND state = 'retrying' AND held.due_at <= ?1))"
+    };
+}
+
+/// Takes the leases of the consumers that are due. A consumer that is new begins with the log as it is kept.
+pub async fn claim(
+    subscriptions: &[Subscription],
+    lease: &str,
+    now: i64,
+    lease_ends: i64,
+) -> Result<Vec<Claimed>, Error> {
+    const KNOWN: &str = "SELECT consumer FROM subscriptions";
+    const BEGIN: &str = "INSERT INTO subscriptions (consumer, position) SELECT value, 0 FROM json_each(?1) \
+                         WHERE TRUE ON CONFLICT (consumer) DO NOTHING RETURNING 1";
+    const DUE: &str = concat!("SELECT 1 FROM subscriptions WHERE ", due!(), " LIMIT 1");
+    const CLAIM: &str = concat!(
+        "UPDATE subscriptions SET lease = ?3, due_at = ?4 WHERE ",
+        due!(),
+        " RETURNING consumer, failures"
+    );
+    let consumers: Vec<_> = subscriptions
+        .iter()
+        .map(|it| it.consumer.as_str())
+        .collect();
+    let known: Vec<Column<String>> = DELIVERY.read(KNOWN, []).await?;
+    if consumers
+        .iter()
+        .any(|consumer| !known.iter().any(|Column(known)| known == consumer))
+    {
+        DELIVERY.write::<()>(BEGIN, [json(&consumers)]).await?;
+    }
+    // Mostly nothing is due, and to read takes no lock.
+    let consumers = json(&consumers);
+    if DELIVERY
+        .read_one::<()>(DUE, [now.into(), consumers.clone()])
+        .await?
+        .is_none()
+    {
+        return Ok(Vec::new());
+    }
+    let parameters = [now.into(), consumers, lease.into(), lease_ends.into()];
+    DELIVERY.write(CLAIM, parameters).await
+}
+
+impl FromRow for Claimed {
+    fn from_row(row: &mut Row) -> Result<Self, Error> {
+        Ok(Self {
+            consumer: row.take()?,
+            failures: row.take()?,
+        })
+    }
+}
+
+/// What there is to do for a consumer.
+pub async fn work(consumer: &str, now: i64) -> Result<Work, Error> {
+    const PLACE: &str = "SELECT position, (SELECT count(*) FROM held WHERE consumer = ?1 AND state <> 'dead') \
+                            FROM subscriptions WHERE consumer = ?1";
+    const HELD: &str = "SELECT held.position, log.event, held.attempts, 'held' FROM held JOIN log USING (position) \
+                        WHERE consumer = ?1 AND state = 'retrying' AND due_at <= ?2 ORDER BY due_at LIMIT 32";
+    const NEXT: &str = "SELECT position, event, 0, iif(EXISTS (SELECT 1 FROM held WHERE held.consumer = ?1 \
+                            AND held.source = log.source AND held.subject = log.subject AND state <> 'dead'), 'behind', 'log') \
+                        FROM log WHERE position > ?2 ORDER BY position LIMIT ?3";
+    let place: Option<Place> = DELIVERY.read_one(PLACE, [consumer.into()]).await?;
+    let Place { position, held } = place.unwrap_or_default();
+    let mut items: Vec<Item> = DELIVERY.read(HELD, [consumer.into(), now.into()]).await?;
+    items.sort_by_key(|item| item.position);
+    let window = WINDOW.min(MOST_HELD - held).max(0);
+    let next: Vec<Item> = DELIVERY
+        .read(NEXT, [consumer.into(), position.into(), window.into()])
+        .await?;
+    let scanned = next.last().map_or(position, |item| item.position);
+    items.extend(next);
+    Ok(Work {
+        items,
+        scanned,
+        advances: scanned > position,
+    })
+}
+
+impl FromRow for Item {
+    fn from_row(row: &mut Row) -> Result<Self, Error> {
+        Ok(Self {
+            position: row.take()?,
+            event: row.take::<Json<_>>()?.0,
+            attempts: row.take()?,
+            origin: match &*row.take::<String>()? {
+                "held" => Origin::Held,
+                "behind" => Origin::Behind,
+                _ => Origin::Log,
+            },
+        })
+    }
+}
+
+/// How far a consumer has come, and how much is held back for it.
+#[derive(Default)]
+struct Place {
+    position: i64,
+    held: i64,
+}
+
+impl FromRow for Place {
+    fn from_row(row: &mut Row) -> Result<Self, Error> {
+        Ok(Self {
+            position: row.take()?,
+            held: row.take()?,
+        })
+    }
+}
+
+/// Notes down what a round has changed, if the lease is still there; says whether it was.
+pub async fn progress(
+    consumer: &str,
+    lease: &str,
+    progress: &Progress,
+    lease_ends: i64,
+) -> Result<bool, Error> {
+    const SQL: &str = "UPDATE subscriptions SET position = max(position, ?3), changes = ?4, last_error = coalesce(?5, last_error), \
+                       failures = iif(?5 IS NULL, 0, failures + 1), lease = iif(?5 IS NULL, lease, NULL), due_at = ?6 \
+                       WHERE consumer = ?1 AND lease = ?2 RETURNING 1";
+    let changes = match progress.hold.is_empty() && progress.done.is_empty() {
+        true => "{}".into(),
+        false => json(&serde_json::json!({"hold": progress.hold, "done": progress.done})),
+    };
+    let (why, due_at) = match &progress.rest {
+        Some((why, due_at)) => (Some(why.as_str()), *due_at),
+        None => (None, lease_ends),
+    };
+    let parameters = [
+        consumer.into(),
+        lease.into(),
+        progress.position.into(),
+        changes,
+        why.into(),
+        due_at.into(),
+    ];
+    Ok(DELIVERY.write_one::<()>(SQL, parameters).await?.is_some())
+}
+
+/// Ends a lease, unless something came meanwhile: then this is none. Says when something that is held back is due.
+///
+/// Both are one statement, so whoever adds something a moment later finds the lease ended. A lease that somebody else has taken is
+/// none of ours to end.
+pub async fn release(consumer: &str, lease: &str, now: i64) -> Result<Option<Option<i64>>, Error> {
+    const SQL: &str = "UPDATE subscriptions SET lease = NULL, due_at = 0 WHERE consumer = ?1 AND lease = ?2 \
+                       AND (position >= ifnull((SELECT max(position) FROM log), 0) OR ?4 <= \
+                            (SELECT count(*) FROM held WHERE consumer = ?1 AND state <> 'dead')) \
+                       AND NOT EXISTS (SELECT 1 FROM held WHERE consumer = ?1 AND state = 'retrying' AND due_at <= ?3) \
+                       RETURNING (SELECT min(due_at) FROM held WHERE consumer = ?1 AND state = 'retrying')";
+    const MINE: &str = "SELECT 1 FROM subscriptions WHERE consumer = ?1 AND lease = ?2";
+    let parameters = [consumer.into(), lease.into(), now.into(), MOST_HELD.into()];
+    let released: Option<Column<Option<i64>>> = DELIVERY.write_one(SQL, parameters).await?;
+    if let Some(Column(due_at)) = released {
+        return Ok(Some(due_at));
+    }
+    let mine: Option<()> = DELIVERY
+        .read_one(MINE, [consumer.into(), lease.into()])
+        .await?;
+    Ok(match mine {
+        Some(()) => None,
+        None => Some(None),
+    })
+}
+
+/// Forgets what every consumer has, nobody holds, and is older than this; some at a time.
+pub async fn prune(subscriptions: &[Subscription], before: i64) -> Result<(), Error> {
+    const OLD: &str =
+        "SELECT 1 FROM log WHERE position = (SELECT min(position) FROM log) AND appended_at < ?1";
+    const SQL: &str = "DELETE FROM log WHERE position IN (SELECT position FROM log WHERE appended_at < ?1 AND position <= \
+                           (SELECT min(position) FROM subscriptions WHERE consumer IN (SELECT value FROM json_each(?2))) \
+                           AND NOT EXISTS (SELECT 1 FROM held WHERE held.position = log.position) \
+                       ORDER BY position LIMIT 1000) RETURNING 1";
+    if DELIVERY
+        .read_one::<()>(OLD, [before.into()])
+        .await?
+        .is_none()
+    {
+        return Ok(());
+    }
+    let consumers: Vec<_> = subscriptions.iter().map(|it| &it.consumer).collect();
+    DELIVERY
+        .write::<()>(SQL, [before.into(), json(&consumers)])
+        .await
+        .map(drop)
+}
+
+/// Events of the log, newest first; one more than asked for where more follow.
+pub async fn list(filter: &EventFilter) -> Result<Vec<Logged>, Error> {
+    let mut sql = "SELECT position, appended_at, event FROM log WHERE TRUE".to_owned();
+    let mut parameters: Vec<Value> = Vec::new();
+    let asked_for = [
+        (" AND type = ?", filter.kind.as_deref().map(Value::from)),
+        (
+            " AND subject = ?",
+            filter.subject.as_deref().map(Value::from),
+        ),
+        (" AND source = ?", filter.source.as_deref().map(Value::from)),
+        (" AND position < ?", filter.before.map(Value::from)),
+    ];
+    for (condition, parameter) in asked_for {
+        if let Some(parameter) = parameter {
+            sql.push_str(condition);
+            parameters.push(parameter);
+        }
+    }
+    sql.push_str(" ORDER BY position DESC LIMIT ?");
+    parameters.push((filter.limit + 1).into());
+    LOG.read(&sql, parameters).await
+}
+
+impl FromRow for Logged {
+    fn from_row(row: &mut Row) -> Result<Self, Error> {
+        Ok(Self {
+            position: row.take()?,
+            appended_at: row.take()?,
+            event: row.take::<Json<_>>()?.0,
+        })
+    }
+}
+
+/// How the consumers are doing.
+pub async fn standings() -> Result<Vec<Standing>, Error> {
+    const SQL: &str = "SELECT consumer, position, ifnull((SELECT max(position) FROM log), position) - position, \
+                           (SELECT count(*) FROM held WHERE held.consumer = subscriptions.consumer AND state <> 'dead'), \
+                           (SELECT count(*) FROM held WHERE held.consumer = subscriptions.consumer AND state = 'dead'), \
+                           failures, iif(failures > 0, last_error, NULL) \
+                       FROM subscriptions ORDER BY consumer";
+    LOG.read(SQL, []).await
+}
+
+impl FromRow for Standing {
+    fn from_row(row: &mut Row) -> Result<Self, Error> {
+        Ok(Self {
+            consumer: row.take()?,
+            position: row.take()?,
+            behind: row.take()?,
+            held: row.take()?,
+            dead: row.take()?,
+            failures: row.take()?,
+            last_error: row.take()?,
+        })
+    }
+}
+
+/// Sends a consumer back in the log, or ahead: what comes after this position is delivered next. Says whether there is such a consumer.
+pub async fn replay(consumer: &str, position: i64) -> Result<bool, Error> {
+    const SQL: &str = "UPDATE subscriptions SET position = min(?2, ifnull((SELECT max(position) FROM log), 0)), \
+                       lease = NULL, due_at = 0 WHERE consumer = ?1 RETURNING 1";
+    let moved = LOG.write_one::<()>(SQL, [consumer.into(), position.into()]);
+    Ok(moved.await?.is_some())
+}
+
+/// Dead letters, newest first; one more than asked for where more follow.
+pub async fn dead_letters(filter: &LetterFilter) -> Result<Vec<DeadLetter>, Error> {
+    const SQL: &str = "SELECT consumer, position, attempts, reason, since, event FROM held JOIN log USING (position) \
+                       WHERE state = 'dead' AND (?1 IS NULL OR consumer = ?1) \
+                       AND (?2 IS NULL OR (position, consumer) < (?2, ?3)) ORDER BY position DESC, consumer DESC LIMIT ?4";
+    let (position, after) = filter.after.clone().unzip();
+    let parameters = [
+        filter.consumer.as_deref().into(),
+        position.into(),
+        after.as_deref().into(),
+        (filter.limit + 1).into(),
+    ];
+    LOG.read(SQL, parameters).await
+}
+
+impl FromRow for DeadLetter {
+    fn from_row(row: &mut Row) -> Result<Self, Error> {
+        let (consumer, position) = (row.take::<String>()?, row.take::<i64>()?);
+        Ok(Self {
+            id: format!("{consumer}-{position}"),
+            consumer,
+            position,
+            attempts: row.take()?,
+            reason: row.take()?,
+            since: row.take()?,
+            event: row.take::<Json<_>>()?.0,
+        })
+    }
+}
+
+/// Has a dead letter delivered again, as if it had never been tried. Says whether there is one.
+pub async fn redeliver(consumer: &str, position: i64) -> Result<bool, Error> {
+    const SQL: &str = "UPDATE held SET state = 'retrying', attempts = 0, due_at = ?3 \
+                       WHERE consumer = ?1 AND position = ?2 AND state = 'dead' RETURNING 1";
+    let parameters = [consumer.into(), position.into(), now().into()];
+    Ok(LOG.write_one::<()>(SQL, parameters).await?.is_some())
+}
+
+#[cfg(test)]
+pub mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use futures::executor::block_on;
+
+    /// Runs a statement that no handler would.
+    pub fn run(sql: &str) -> Result<(), Error> {
+        block_on(LOG.write_one::<()>(sql, [])).map(drop)
+    }
+
+    #[test]
+    fn a_migration_can_be_repeated() {
+        block_on(standings()).unwrap();
+        for statement in MIGRATIONS.iter().flat_map(Migration::statements) {
+            run(statement).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_log_is_not_changed() {
+        run("INSERT INTO log (source, id, type, subject, event) VALUES ('s', '1', 't.t', 'a', '{}')").unwrap();
+        let changed = run("UPDATE log SET event = '[]'");
+        assert!(changed.unwrap_err().violates("log_is_append_only"));
+    }
+}

@@ -1,0 +1,302 @@
+//! The way from a service's database to the broker.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use http::Method;
+use souk_chassis::background::now;
+use souk_chassis::{Context, Problem};
+use souk_store::{Column, Database, Error, FromRow, Migration, Row, Synchronous};
+
+use crate::{Event, SPEC_VERSION, broker};
+
+/// The tables of the outbox. It stands before the migrations whose triggers write into it.
+pub const MIGRATION: Migration = Migration {
+    name: "outbox_0001",
+    sql: include_str!("../migrations/outbox.sql"),
+};
+
+/// How many events are published in one request.
+const BATCH: i64 = 100;
+
+/// For how long whoever publishes has the outbox for themselves, in milliseconds: longer than a batch takes.
+const LEASE: i64 = 10_000;
+
+/// How often an instance's reading traffic looks whether there is something to publish, in milliseconds.
+const LOOK_EVERY: i64 = 1_000;
+
+/// What a service's events are from.
+pub fn source(service: &str) -> String {
+    format!("/services/{service}")
+}
+
+/// The outbox of a service, meant to be a `static`.
+///
+/// Of those who want to publish one does, under a lease that ends by itself. It publishes in order, and what it sends is always the
+/// oldest that the broker has not taken; so even two at once could not change the order.
+pub struct Outbox {
+    service: &'static str,
+    /// The service's own database. How far it is published need not survive a power cut: the broker knows what it has.
+    database: Database,
+    looked_at: AtomicI64,
+}
+
+impl Outbox {
+    /// The outbox in the database with the service's name, which has these migrations.
+    pub const fn new(service: &'static str, migrations: &'static [Migration]) -> Self {
+        Self {
+            service,
+            database: Database::new(service, migrations).synchronous(Synchronous::Normal),
+            looked_at: AtomicI64::new(0),
+        }
+    }
+
+    /// Publishes beside a request, and after its answer, what there is: after each that may have changed something, and now and
+    /// then after one that only reads, for a shop that has nothing that ticks.
+    pub fn nudge(&'static self, context: Context, method: &Method) {
+        let is_read = matches!(*method, Method::GET | Method::HEAD);
+        let now = now();
+        if is_read && now < self.looked_at.load(Ordering::Relaxed) + LOOK_EVERY {
+            return;
+        }
+        self.looked_at.store(now, Ordering::Relaxed);
+        spin_sdk::wasip3::spawn(async move {
+            if let Err(problem) = self.dispatch(&context).await {
+                eprintln!(
+                    "level=error service={} event=not-published error={problem:?}",
+                    self.service
+                );
+            }
+        });
+    }
+
+    /// Publishes all there is, unless somebody does already, or the broker was not to be reached a moment ago.
+    pub async fn dispatch(&self, context: &Context) -> Result<(), Problem> {
+        let Some(mut published) = self.claim().await? else {
+            return Ok(());
+        };
+        loop {
+            let batch = self.after(published).await?;
+            let Some(last) = batch.last().map(|entry| entry.position) else {
+                return Ok(self.progress(published).await.map(drop)?);
+            };
+            let events: Vec<_> = batch.into_iter().map(|entry| entry.event).collect();
+            if let Err(why) = broker::publish(context, &events).await {
+                self.postpone().await?;
+                return Err(why);
+            }
+            if !self.progress(last).await? {
+                return Ok(());
+            }
+            published = last;
+        }
+    }
+
+    /// Events that are not published yet, oldest first.
+    pub async fn unpublished(&self) -> Result<Vec<Event>, Error> {
+        const SQL: &str = "SELECT published FROM outbox_progress";
+        let published: Option<Column<i64>> = self.database.read_one(SQL, []).await?;
+        let entries = self.after(published.map_or(0, |Column(published)| published));
+        Ok(entries
+            .await?
+            .into_iter()
+            .map(|entry| entry.event)
+            .collect())
+    }
+
+    /// Takes the lease, if there is something to publish and nobody has it; says up to where all is published.
+    async fn claim(&self) -> Result<Option<i64>, Error> {
+        // Mostly there is nothing, and to read takes no lock.
+        const DUE: &str = "SELECT 1 FROM outbox_progress \
+                           WHERE due_at <= ?1 AND published < (SELECT max(position) FROM outbox)";
+        const CLAIM: &str = "UPDATE outbox_progress SET due_at = ?2 \
+                             WHERE due_at <= ?1 AND published < (SELECT max(position) FROM outbox) RETURNING published";
+        let now = now();
+        if self
+            .database
+            .read_one::<()>(DUE, [now.into()])
+            .await?
+            .is_none()
+        {
+            return Ok(None);
+        }
+        let claimed = self
+            .database
+            .write_one(CLAIM, [now.into(), (now + LEASE).into()]);
+        Ok(claimed.await?.map(|Column(published)| published))
+    }
+
+    async fn after(&self, position: i64) -> Result<Vec<Entry>, Error> {
+        const SQL: &str = "SELECT position, ?3, id, type, version, subject, time, data FROM outbox \
+                           WHERE position > ?1 ORDER BY position LIMIT ?2";
+        let parameters = [position.into(), BATCH.into(), source(self.service).into()];
+        self.database.read(SQL, parameters).await
+    }
+
+    /// Notes that everything up to here is published. Says whether there is more; where there is not, the lease ends in the same
+    /// statement, so whoever adds something a moment later can have it.
+    async fn progress(&self, position: i64) -> Result<bool, Error> {
+        const SQL: &str = "UPDATE outbox_progress SET published = max(published, ?1), failures = 0, \
+                           due_at = iif((SELECT max(position) FROM outbox) > ?1, ?2, 0) RETURNING due_at > 0";
+        let parameters = [position.into(), (now() + LEASE).into()];
+        let more: Option<Column<bool>> = self.database.write_one(SQL, parameters).await?;
+        Ok(more.is_some_and(|Column(more)| more))
+    }
+
+    /// The broker is not to be reached: nobody tries for a while, which doubles from a fifth of a second up to fifteen.
+    async fn postpone(&self) -> Result<(), Error> {
+        const SQL: &str = "UPDATE outbox_progress SET failures = failures + 1, \
+                           due_at = ?1 + min(15000, 200 << min(failures, 7)) RETURNING 1";
+        let postponed = self.database.write_one::<()>(SQL, [now().into()]).await?;
+        Ok(postponed.unwrap_or_default())
+    }
+}
+
+/// An event and its place in the outbox.
+struct Entry {
+    position: i64,
+    event: Event,
+}
+
+impl FromRow for Entry {
+    fn from_row(row: &mut Row) -> Result<Self, Error> {
+        let position = row.take()?;
+        let (source, id) = (row.take()?, row.take()?);
+        let (kind, version) = (row.take::<String>()?, row.take::<i64>()?);
+        Ok(Self {
+            position,
+            event: Event {
+                specversion: SPEC_VERSION.into(),
+                id,
+                source,
+                dataschema: Some(format!("/schemas/{kind}/{version}")),
+                kind,
+                subject: row.take()?,
+                time: row.take()?,
+                data: row.take::<souk_store::Json<_>>()?.0,
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use futures::executor::block_on;
+
+    static OUTBOX: Outbox = Outbox::new("things", &[MIGRATION]);
+
+    fn run(sql: &str) -> Result<Option<Column<i64>>, Error> {
+        block_on(OUTBOX.database.write_one(sql, []))
+    }
+
+    fn add(subject: &str) {
+        let sql = format!(
+            "INSERT INTO outbox (type, subject, data) VALUES ('thing.made', '{subject}', '{{\"size\":1}}')"
+        );
+        run(&sql).unwrap();
+    }
+
+    fn subjects() -> Vec<String> {
+        let events = block_on(OUTBOX.unpublished()).unwrap();
+        events.into_iter().map(|event| event.subject).collect()
+    }
+
+    #[test]
+    fn an_event_is_a_whole_envelope() {
+        add("t1");
+        let event = block_on(OUTBOX.unpublished()).unwrap().remove(0);
+        assert_eq!(event.source, "/services/things");
+        assert_eq!(event.kind, "thing.made");
+        assert_eq!(event.dataschema.as_deref(), Some("/schemas/thing.made/1"));
+        assert_eq!(event.data["size"], 1);
+        assert_eq!(event.id.len(), 36);
+    }
+
+    #[test]
+    fn one_at_a_time_publishes() {
+        assert_eq!(block_on(OUTBOX.claim()), Ok(None), "there is nothing");
+        add("t1");
+        assert_eq!(block_on(OUTBOX.claim()), Ok(Some(0)));
+        assert_eq!(block_on(OUTBOX.claim()), Ok(None), "somebody does already");
+        run("UPDATE outbox_progress SET due_at = 1").unwrap();
+        assert_eq!(block_on(OUTBOX.claim()), Ok(Some(0)), "the lease has ended");
+    }
+
+    #[test]
+    fn what_comes_meanwhile_is_not_forgotten() {
+        add("t1");
+        block_on(OUTBOX.claim()).unwrap();
+        add("t2");
+        assert_eq!(block_on(OUTBOX.progress(1)), Ok(true), "there is more");
+        assert_eq!(subjects(), ["t2"]);
+        assert_eq!(block_on(OUTBOX.progress(2)), Ok(false));
+        add("t3");
+        assert_eq!(
+            block_on(OUTBOX.claim()),
+            Ok(Some(2)),
+            "the lease ended with the work"
+        );
+    }
+
+    #[test]
+    fn progress_never_goes_back() {
+        ["t1", "t2"].map(add);
+        block_on(OUTBOX.progress(2)).unwrap();
+        block_on(OUTBOX.progress(1)).unwrap();
+        assert!(subjects().is_empty());
+    }
+
+    #[test]
+    fn after_a_failure_there_is_a_pause() {
+        add("t1");
+        block_on(OUTBOX.claim()).unwrap();
+        block_on(OUTBOX.postpone()).unwrap();
+        assert_eq!(block_on(OUTBOX.claim()), Ok(None));
+        let Some(Column(failures)) = run("SELECT failures FROM outbox_progress").unwrap() else {
+            panic!("a row");
+        };
+        assert_eq!(failures, 1);
+    }
+
+    #[test]
+    fn events_are_neither_changed_nor_lost() {
+        add("t1");
+        assert!(
+            run("UPDATE outbox SET data = '{}'")
+                .unwrap_err()
+                .violates("events_are_not_changed")
+        );
+        assert!(
+            run("DELETE FROM outbox")
+                .unwrap_err()
+                .violates("unpublished_events_stay")
+        );
+        block_on(OUTBOX.progress(1)).unwrap();
+        run("DELETE FROM outbox").unwrap();
+        add("t2");
+        assert_eq!(subjects(), ["t2"], "a position is used once");
+    }
+
+    #[test]
+    fn what_was_published_long_ago_goes() {
+        run("INSERT INTO outbox (type, subject, data) \
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10010) \
+             SELECT 'thing.made', i, '{}' FROM n")
+        .unwrap();
+        block_on(OUTBOX.progress(10_010)).unwrap();
+        let Some(Column(left)) = run("SELECT count(*) FROM outbox").unwrap() else {
+            panic!("a row");
+        };
+        assert_eq!(left, 10_000);
+    }
+
+    #[test]
+    fn a_migration_can_be_repeated() {
+        add("t1");
+        for statement in MIGRATION.statements() {
+            run(statement).unwrap();
+        }
+        assert_eq!(subjects(), ["t1"]);
+    }
+}
