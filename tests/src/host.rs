@@ -17,6 +17,7 @@ use tempfile::TempDir;
 const START: Duration = Duration::from_secs(120);
 
 /// How a host is started.
+#[derive(Clone)]
 pub struct Launch {
     manifest: PathBuf,
     runtime_config: Option<PathBuf>,
@@ -137,6 +138,19 @@ impl Launch {
             dir,
             _own: own,
         }
+    }
+
+    /// Starts a host and kills it after so long, however far it has come.
+    ///
+    /// # Panics
+    /// When there is no binary.
+    pub fn kill_at_start(self, after: Duration) {
+        let dir = self.dir.clone().expect("a folder that outlives the host");
+        let mut child = self.command(&dir).spawn().expect("the host's binary");
+        let _output = Output::of(&mut child);
+        std::thread::sleep(after);
+        let _ = child.kill();
+        let _ = child.wait();
     }
 
     /// Starts a host that is expected to give up, and waits for it.

@@ -51,12 +51,20 @@ impl Reply {
 
     /// Sends a request, once.
     fn once(request: RequestBuilder) -> Self {
-        let response = request.send().expect("an answer");
-        Self {
+        Self::if_any(request).expect("a whole answer")
+    }
+
+    /// Sends a request to a shop that may not be there.
+    ///
+    /// # Errors
+    /// Why no whole answer came.
+    pub fn if_any(request: RequestBuilder) -> reqwest::Result<Self> {
+        let response = request.send()?;
+        Ok(Self {
             status: response.status().as_u16(),
             headers: response.headers().clone(),
-            text: response.text().expect("a whole body"),
-        }
+            text: response.text()?,
+        })
     }
 
     /// A header's value; empty when it is not there.

@@ -4,8 +4,11 @@
 //! checkout; `SOUK_TEST_HOST`, `souk` or `spin`; `SOUK_BASE_URL`, `SOUK_ADMIN_EMAIL` and
 //! `SOUK_ADMIN_PASSWORD`, a shop that runs already, for the suites that need nothing else;
 //! `SOUK_SCHEMATHESIS`, the program that makes up requests; `SOUK_NO_REDIS`, why there is no
-//! redis-server. Whatever a test starts, it stops.
+//! redis-server; `SOUK_CHAOS_SEED` and `SOUK_CHAOS_MINUTES`, which run of the chaos suite and how
+//! long. Whatever a test starts, it stops.
 
+pub mod audit;
+mod caller;
 mod customer;
 mod host;
 mod http;
@@ -13,12 +16,13 @@ mod processor;
 mod redis;
 mod shop;
 
+pub use caller::{Account, Caller};
 pub use customer::{Customer, Session, address, cards, order, payment_method};
 pub use host::{Exit, Host, Launch};
 pub use http::{Reply, at_once, client};
 pub use processor::{Asked, Books, Mishap, PROCESSOR_KEY, Processor};
 pub use redis::Redis;
-pub use shop::{Shop, unique};
+pub use shop::{ADMIN_EMAIL, ADMIN_PASSWORD, Shop, unique};
 
 use std::path::PathBuf;
 

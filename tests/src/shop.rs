@@ -10,6 +10,11 @@ use std::time::{Duration, Instant};
 /// How long an access token is used; it lives for 15 minutes.
 const TOKEN_USE: Duration = Duration::from_secs(10 * 60);
 
+/// The administrator of the shops that tests start.
+pub const ADMIN_EMAIL: &str = "admin@souk.example";
+/// The administrator's password.
+pub const ADMIN_PASSWORD: &str = "a password of the tests";
+
 /// A shop, seen from outside.
 pub struct Shop {
     /// Where it is, without a trailing slash.
@@ -73,17 +78,22 @@ impl Shop {
 
     /// How the tests' own shops start: with an administrator, and without limits on how much may be asked.
     pub fn launcher() -> Launch {
-        let launch = Launch::of("spin.toml")
-            .runtime_config("runtime-config.toml")
-            .variable("admin_email", "admin@souk.example")
-            .variable("admin_password", "a password of the tests")
-            .variable("rate_limit_client", "off")
-            .variable("rate_limit_account", "off")
-            .variable("rate_limit_login", "off");
+        let launch = Self::launcher_without_ticker("spin.toml");
         match on_spin() {
             true => launch,
             false => launch.args("--tick 1"),
         }
+    }
+
+    /// The same with nothing that ticks, and from any manifest of a shop.
+    pub fn launcher_without_ticker(manifest: &str) -> Launch {
+        Launch::of(manifest)
+            .runtime_config("runtime-config.toml")
+            .variable("admin_email", ADMIN_EMAIL)
+            .variable("admin_password", ADMIN_PASSWORD)
+            .variable("rate_limit_client", "off")
+            .variable("rate_limit_account", "off")
+            .variable("rate_limit_login", "off")
     }
 
     /// A shop that starts as it is told, by a variation of [`Shop::launcher`].

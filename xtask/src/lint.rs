@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 
 use crate::build::HOST_PROFILE;
 use crate::libtest::Tally;
-use crate::process;
+use crate::{docs, process};
 use crate::workspace::{HOST, Package, WASM, Workspace};
 
 /// Larger binary files do not belong into the repository.
@@ -53,12 +53,13 @@ pub fn check(workspace: &Workspace) -> Tally {
 
 type Check = fn(&Workspace) -> anyhow::Result<()>;
 
-const CHECKS: [(&str, Check); 5] = [
+const CHECKS: [(&str, Check); 6] = [
     ("format", format),
     ("clippy", clippy),
     ("clippy of the host", clippy_of_the_host),
     ("large files", large_files),
     ("manifests", manifests),
+    ("generated documentation", docs::check),
 ];
 
 fn format(workspace: &Workspace) -> anyhow::Result<()> {

@@ -14,6 +14,7 @@ mod apt;
 mod bench;
 mod build;
 mod clean_state;
+mod docs;
 mod doctor;
 mod libtest;
 mod lint;
@@ -48,6 +49,8 @@ Usage: cargo xtask <command> [options] [-- arguments of the program it runs]
         Load the demo catalogue and its stock into a shop that runs, on any host.
   clean-state
         Remove the data of the local shop (.spin/).
+  docs
+        Write what is generated of the documentation: docs/events.md.
   doctor
         Say what this machine has, what it lacks, and how to get it.
 ";
@@ -112,6 +115,7 @@ fn run(command: &str, args: Args) -> anyhow::Result<ExitCode> {
         "bench" => bench::run(args),
         "seed" => seed::run(args),
         "clean-state" => clean_state::run(args),
+        "docs" => docs::run(args),
         "doctor" => doctor::run(args),
         "help" | "--help" | "-h" => {
             print!("{HELP}");

@@ -30,7 +30,7 @@ const SUITES: [&str; 7] = [
 const OWN_HOSTS: [&str; 3] = ["host", "standalone", "fuzz"];
 
 /// Those with tests that start Redis servers.
-const WITH_REDIS: [&str; 1] = ["host"];
+const WITH_REDIS: [&str; 3] = ["host", "standalone", "chaos"];
 
 /// What was asked for.
 struct Options {

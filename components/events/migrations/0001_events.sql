@@ -47,7 +47,7 @@ CREATE TABLE IF NOT EXISTS held (
     attempts INTEGER NOT NULL,
     due_at   INTEGER NOT NULL,
     reason   TEXT,
-    since    TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ')),
+    since    INTEGER NOT NULL DEFAULT (CAST(unixepoch('subsec') * 1000 AS INTEGER)),
     PRIMARY KEY (consumer, position)
 ) WITHOUT ROWID;
 

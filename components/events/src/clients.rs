@@ -1,28 +1,45 @@
 //! Handing events to their consumers.
 
-use std::time::Duration;
-
-use http::header::{self, HeaderValue};
-use http::{Method, StatusCode};
-use souk_chassis::Context;
-use souk_client::{Call, CallError};
-use souk_events::{Event, MEDIA_TYPE};
+use http::StatusCode;
 
 use crate::domain::Failure;
 
-/// How long a consumer may take for an event.
-pub const TIMEOUT: Duration = Duration::from_secs(5);
+#[cfg(not(test))]
+pub use network::deliver;
 
-/// Has a consumer take an event.
-pub async fn deliver(context: &Context, consumer: &str, event: &Event) -> Result<(), Failure> {
-    let call = Call::new(context, Method::POST, consumer, "/internal/events")
-        .json(event)
-        .header(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE))
-        .timeout(TIMEOUT);
-    match call.send().await {
-        Ok(response) if response.status().is_success() => Ok(()),
-        Ok(response) => Err(failure(response.status())),
-        Err(error) => Err(no_answer(&error)),
+#[cfg(test)]
+pub use crate::tests::consumers::deliver;
+
+#[cfg(not(test))]
+mod network {
+    use std::time::Duration;
+
+    use http::Method;
+    use http::header::{self, HeaderValue};
+    use souk_chassis::Context;
+    use souk_client::{Call, CallError};
+    use souk_events::{Event, MEDIA_TYPE};
+
+    use crate::domain::Failure;
+
+    /// How long a consumer may take for an event.
+    const TIMEOUT: Duration = Duration::from_secs(5);
+
+    /// Has a consumer take an event.
+    pub async fn deliver(context: &Context, consumer: &str, event: &Event) -> Result<(), Failure> {
+        let call = Call::new(context, Method::POST, consumer, "/internal/events")
+            .json(event)
+            .header(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE))
+            .timeout(TIMEOUT);
+        match call.send().await {
+            Ok(response) if response.status().is_success() => Ok(()),
+            Ok(response) => Err(super::failure(response.status())),
+            // It may be the event's doing: the consumer may hang, or crash, each time it gets this one.
+            Err(error @ (CallError::Timeout { .. } | CallError::Answer { .. })) => {
+                Err(Failure::Event(error.to_string()))
+            }
+            Err(error) => Err(Failure::Consumer(error.to_string())),
+        }
     }
 }
 
@@ -33,16 +50,6 @@ fn failure(status: StatusCode) -> Failure {
         // It does not believe us, has no door for events yet, or is busy or gone.
         401 | 403 | 404 | 405 | 429 | 502 | 503 | 504 => Failure::Consumer(why),
         _ => Failure::Event(why),
-    }
-}
-
-/// No answer in time may be the event's doing: the consumer may hang, or crash, each time it gets this one.
-fn no_answer(error: &CallError) -> Failure {
-    match error {
-        CallError::Timeout { .. } | CallError::Answer { .. } => Failure::Event(error.to_string()),
-        CallError::Unreachable { .. } | CallError::Caller(_) => {
-            Failure::Consumer(error.to_string())
-        }
     }
 }
 

@@ -15,11 +15,7 @@ use souk_chassis::background::now;
 use souk_chassis::{Context, Problem};
 use uuid::Uuid;
 
-#[cfg(not(test))]
 use crate::clients::deliver;
-#[cfg(test)]
-use crate::tests::consumers::deliver;
-
 use crate::domain::{self, Failure, Item, Origin, Outcome, Progress, Subscription};
 use crate::settings;
 use crate::store::{self, Claimed, Work};
@@ -120,7 +116,7 @@ async fn bring_forward(
             most_attempts,
             now(),
         );
-        if !store::progress(consumer, lease, &progress, now() + LEASE).await? {
+        if !store::progress(consumer, lease, &work, &progress, now() + LEASE).await? {
             return Ok(None);
         }
         if let Some((_, due_at)) = progress.rest {

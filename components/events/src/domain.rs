@@ -5,6 +5,7 @@
 //! it all is put together by [`conclude`].
 
 use std::collections::BTreeMap;
+use std::time::{Duration, UNIX_EPOCH};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -50,8 +51,8 @@ impl Subscription {
 pub struct Logged {
     /// Its place in the log.
     pub position: i64,
-    /// When it came into the log, in milliseconds since 1970.
-    pub appended_at: i64,
+    /// When it came into the log.
+    pub appended_at: String,
     /// The event.
     pub event: Event,
 }
@@ -240,8 +241,14 @@ fn tried(item: &Item, why: &str, most_attempts: i64, now: i64) -> Hold {
     }
 }
 
+/// A moment, in milliseconds since 1970, as RFC 3339 has it.
+pub fn rfc3339(moment: i64) -> String {
+    let since_1970 = Duration::from_millis(moment.try_into().unwrap_or(0));
+    humantime::format_rfc3339_millis(UNIX_EPOCH + since_1970).to_string()
+}
+
 /// How a consumer is doing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Standing {
     /// The service.
     pub consumer: String,

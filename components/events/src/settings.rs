@@ -7,6 +7,7 @@ use souk_chassis::Problem;
 use souk_chassis::variables;
 
 use crate::domain::Subscription;
+use crate::store::Redis;
 
 /// How often an event is tried unless told: with the pauses between, for a quarter of an hour.
 const ATTEMPTS: i64 = 20;
@@ -42,6 +43,26 @@ fn parse(file: &str) -> Result<Vec<Subscription>, Problem> {
             "subscriptions.json is not as it should be: {error}"
         ))
     })
+}
+
+/// Where the log is.
+pub enum Broker {
+    /// In the service's own database.
+    Sqlite,
+    /// In Redis Streams.
+    Redis(Redis),
+}
+
+/// Where the log is, as the variables `broker` and `broker_redis_url` say.
+pub async fn broker() -> Result<Broker, Problem> {
+    match variable("broker").await?.as_deref() {
+        None | Some("" | "sqlite") => Ok(Broker::Sqlite),
+        Some("redis") => match variable("broker_redis_url").await? {
+            Some(url) if !url.is_empty() => Ok(Broker::Redis(Redis(url.to_string()))),
+            _ => Err(Problem::internal("the variable broker_redis_url must say where Redis is")),
+        },
+        Some(_) => Err(Problem::internal("the variable broker must be sqlite or redis")),
+    }
 }
 
 /// How often an event is tried before it is a dead letter.

@@ -55,8 +55,6 @@ async fn name_if_reaching<C: Channel>(user: Option<Uuid>) -> Result<Option<&'sta
 
 /// Sends what is due on every channel that has something to send; none waits for another.
 pub async fn deliver_due(context: &Context) -> Result<(), Problem> {
-    let webhook = deliver::<Webhook>(context).await;
-    let email = deliver::<Email>(context).await;
-    let _ = join(async {}, async {});
+    let (email, webhook) = join(deliver::<Email>(context), deliver::<Webhook>(context)).await;
     email.and(webhook)
 }

@@ -146,8 +146,8 @@ impl Outbox {
     async fn postpone(&self) -> Result<(), Error> {
         const SQL: &str = "UPDATE outbox_progress SET failures = failures + 1, \
                            due_at = ?1 + min(15000, 200 << min(failures, 7)) RETURNING 1";
-        let postponed = self.database.write_one::<()>(SQL, [now().into()]).await?;
-        Ok(postponed.unwrap_or_default())
+        let postponed = self.database.write_one::<()>(SQL, [now().into()]);
+        postponed.await.map(drop)
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod alone;
 mod carts;
+mod events;
 mod gateway;
 mod orders;
 mod storefront;

@@ -1,4 +1,4 @@
-//! Every SQL statement of the service.
+//! The log in SQLite: every SQL statement of the service.
 
 use souk_chassis::background::now;
 use souk_events::Event;
@@ -6,10 +6,10 @@ use souk_store::{
     Column, Database, Error, FromRow, Json, Migration, Row, Synchronous, Value, json,
 };
 
+use super::{Appended, Claimed, Work};
 use crate::api::{EventFilter, LetterFilter};
 use crate::delivery::{MOST_HELD, WINDOW};
-use crate::domain::{DeadLetter, Item, Logged, Origin, Progress, Standing, Subscription};
-use crate::store::{Appended, Claimed, Work};
+use crate::domain::{DeadLetter, Item, Logged, Origin, Progress, Standing, Subscription, rfc3339};
 
 const MIGRATIONS: &[Migration] = &[Migration {
     name: "0001_events",
@@ -253,7 +253,7 @@ impl FromRow for Logged {
     fn from_row(row: &mut Row) -> Result<Self, Error> {
         Ok(Self {
             position: row.take()?,
-            appended_at: row.take()?,
+            appended_at: rfc3339(row.take()?),
             event: row.take::<Json<_>>()?.0,
         })
     }
@@ -315,7 +315,7 @@ impl FromRow for DeadLetter {
             position,
             attempts: row.take()?,
             reason: row.take()?,
-            since: row.take()?,
+            since: rfc3339(row.take()?),
             event: row.take::<Json<_>>()?.0,
         })
     }

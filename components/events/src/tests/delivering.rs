@@ -177,18 +177,19 @@ fn whoever_lost_the_lease_writes_nothing() {
     assert_eq!(claim("mine", now), 2);
     assert_eq!(claim("theirs", now), 0, "it is taken");
     assert_eq!(claim("theirs", now + 11), 2, "it has ended");
+    let work = block_on(store::work("first", now)).unwrap();
     let progress = crate::domain::Progress {
         position: 2,
         hold: vec![],
         done: vec![],
         rest: None,
     };
-    assert!(!block_on(store::progress("first", "mine", &progress, now)).unwrap());
+    assert!(!block_on(store::progress("first", "mine", &work, &progress, now)).unwrap());
     assert_eq!(
         block_on(store::release("first", "mine", now)).unwrap(),
         Some(None)
     );
-    assert!(block_on(store::progress("first", "theirs", &progress, now)).unwrap());
+    assert!(block_on(store::progress("first", "theirs", &work, &progress, now)).unwrap());
 }
 
 #[test]

@@ -16,6 +16,8 @@ fn an_inbox_is_its_owners() {
         404,
         "nor do administrators read for others"
     );
+    let read_by_admins = run("SELECT count(*) || '' FROM notification_reads");
+    assert_eq!(read_by_admins.unwrap().as_deref(), Some("0"));
     assert_eq!(inbox(ADA)[0]["read_at"], Value::Null);
     let by_order = format!("order_id={}", id(1));
     assert!(items(Ask::of(&SERVICE).user(BOB), &by_order).is_empty());

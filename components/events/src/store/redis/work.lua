@@ -1,0 +1,40 @@
+-- Reads what there is to do for a consumer: what is held back, with the event where it is due, and what comes next in the log. What was
+-- read before and is not acknowledged, because a round ended in the middle or left it, comes first again.
+-- ARGV: the consumer, the moment, how much of the log is read, how much can be held back.
+local log, consumer, held = KEYS[1], KEYS[2], KEYS[3]
+local now = tonumber(ARGV[2])
+local answer = { position = tonumber(redis.call('HGET', consumer, 'position') or 0), held = {}, entries = {} }
+
+local all = redis.call('HVALS', held)
+for _, value in ipairs(all) do
+    local it = cjson.decode(value)
+    local event = false
+    if it.state == 'retrying' and it.due_at <= now then
+        local id = string.format('%.0f-0', it.position)
+        local entry = redis.call('XRANGE', log, id, id)[1]
+        event = entry and entry[2][2] or false
+    end
+    answer.held[#answer.held + 1] = { value, event }
+end
+
+local window = math.min(tonumber(ARGV[3]), tonumber(ARGV[4]) - #all)
+if window > 0 then
+    for _, from in ipairs({ '0', '>' }) do
+        local read = redis.call('XREADGROUP', 'GROUP', ARGV[1], 'broker', 'COUNT', window, 'STREAMS', log, from)
+        local entries = read and read[1] and read[1][2] or {}
+        for _, entry in ipairs(entries) do
+            if entry[2] then
+                answer.entries[#answer.entries + 1] = { entry[1], entry[2][2] }
+            else
+                redis.call('XACK', log, ARGV[1], entry[1]) -- It is not in the log any more.
+            end
+        end
+        if #answer.entries > 0 then
+            break
+        end
+    end
+end
+-- An empty table would be written as an object.
+if #answer.held == 0 then answer.held = nil end
+if #answer.entries == 0 then answer.entries = nil end
+return cjson.encode(answer)

@@ -1,0 +1,121 @@
+//! The auditor: whether the books of a shop balance, once it is at rest.
+//!
+//! It reads the databases of the services beside each other, which none of them can ([`books`]), and asks the public API like
+//! anybody else ([`api`]). It changes nothing but by repeating requests with their keys, which is to change nothing.
+
+mod api;
+mod books;
+mod checks;
+
+pub use api::cart_of;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::path::Path;
+
+use crate::Account;
+
+/// What clients know of a shop: who they are, and what they were answered.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Answers {
+    /// Who may see everything.
+    pub admin: Account,
+    /// All customers, also those that are gone.
+    pub customers: Vec<Known>,
+    /// What was said to be done.
+    pub promises: Vec<Promise>,
+}
+
+/// A customer, and what they were answered.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Known {
+    /// What to log in with.
+    pub account: Account,
+    /// Whether they have deleted their account.
+    pub is_gone: bool,
+    /// Products and quantities that are in the cart, as far as they know for certain; what they ordered is not.
+    pub cart: Option<Vec<(String, i64)>>,
+    /// Their orders that were answered for good.
+    pub orders: Vec<Placed>,
+}
+
+/// A request that placed an order, and its answer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Placed {
+    /// Its idempotency key.
+    pub key: String,
+    /// What was sent.
+    pub body: Value,
+    /// 201, 402 or 409.
+    pub status: u16,
+    /// The body of the answer.
+    pub answer: Value,
+}
+
+impl Placed {
+    /// The order it is about.
+    pub fn order_id(&self) -> Option<&str> {
+        let field = if self.status == 201 { "id" } else { "order_id" };
+        self.answer[field].as_str()
+    }
+}
+
+/// Something that a client was told is done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Promise {
+    /// This order was cancelled.
+    Cancelled(String),
+    /// This order was shipped.
+    Shipped(String),
+    /// This order was delivered.
+    Delivered(String),
+    /// The stock of this product was adjusted under this key by so many.
+    Adjusted(String, String, i64),
+    /// Of this payment, so much was given back under this key.
+    Refunded(String, String, i64),
+    /// This product was made.
+    Made(String),
+    /// This product was deleted.
+    Deleted(String),
+}
+
+/// What an audit has found.
+#[derive(Debug, Default)]
+pub struct Findings {
+    /// What does not fit, each with the name of the check and the ids.
+    pub discrepancies: Vec<String>,
+    /// What was compared, in numbers.
+    pub compared: String,
+}
+
+/// Audits a shop: the databases in a folder, and the API at a URL.
+pub fn run(url: &str, state_dir: &Path, answers: &Answers) -> Findings {
+    let mut found = Findings::default();
+    match books::open(state_dir) {
+        Ok(books) => found.take(books::compare(&books, answers)),
+        Err(error) => found.complain("books", format!("the databases cannot be read: {error}")),
+    }
+    found.take(api::compare(url, answers));
+    found
+}
+
+/// What has not come to rest yet in the databases of a shop; empty when an audit makes sense.
+pub fn unrest(state_dir: &Path) -> Vec<String> {
+    let read = books::open(state_dir).and_then(|books| books::unrest(&books));
+    read.unwrap_or_else(|error| vec![error.to_string()])
+}
+
+impl Findings {
+    fn complain(&mut self, check: &str, what: impl std::fmt::Display) {
+        self.discrepancies.push(format!("{check}: {what}"));
+    }
+
+    fn take(&mut self, other: Self) {
+        self.discrepancies.extend(other.discrepancies);
+        if !self.compared.is_empty() {
+            self.compared.push_str(", ");
+        }
+        self.compared.push_str(&other.compared);
+    }
+}

@@ -1,0 +1,44 @@
+//! `audit --url URL --state-dir DIR --answers FILE`: whether the books of a shop at rest balance.
+//!
+//! It prints each discrepancy on a line, then what it compared, and ends with 0 when there is none. `FILE` is what clients were
+//! answered, as JSON of [`Answers`].
+
+use souk_tests::audit::{self, Answers};
+use std::path::Path;
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: audit --url URL --state-dir DIR --answers FILE";
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(why) => {
+            println!("error: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says whether everything fits.
+fn run() -> Result<bool, String> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let value = |name: &str| {
+        let mut pairs = args.chunks_exact(2).filter(|pair| pair[0] == name);
+        pairs.next().map(|pair| pair[1].as_str()).ok_or(USAGE)
+    };
+    let (url, state_dir, file) = (value("--url")?, value("--state-dir")?, value("--answers")?);
+    let answers = std::fs::read(file).map_err(|error| format!("{file}: {error}"))?;
+    let answers: Answers =
+        serde_json::from_slice(&answers).map_err(|error| format!("{file}: {error}"))?;
+    let found = audit::run(url.trim_end_matches('/'), Path::new(state_dir), &answers);
+    for discrepancy in &found.discrepancies {
+        println!("{discrepancy}");
+    }
+    println!(
+        "{} discrepancies in {}",
+        found.discrepancies.len(),
+        found.compared
+    );
+    Ok(found.discrepancies.is_empty())
+}
