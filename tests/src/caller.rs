@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
+/// How long an access token is used; it lives for 15 minutes.
+const TOKEN_USE: Duration = Duration::from_secs(10 * 60);
+
 /// Time between an answer that says nothing and the next attempt.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -24,7 +27,8 @@ pub struct Caller {
     client: Client,
     /// Who it is.
     pub account: Account,
-    token: Option<String>,
+    /// An access token, and when it was given.
+    token: Option<(Instant, String)>,
 }
 
 impl Caller {
@@ -47,23 +51,35 @@ impl Caller {
         key: Option<&str>,
         body: &Value,
     ) -> Option<Reply> {
+        let reply = self.send(method, path, key, body)?;
+        if reply.status == 401 {
+            self.token = None;
+        }
+        (reply.status < 500 && !matches!(reply.status, 401 | 429)).then_some(reply)
+    }
+
+    /// The answer to a request, whatever it says.
+    pub fn send(
+        &mut self,
+        method: &str,
+        path: &str,
+        key: Option<&str>,
+        body: &Value,
+    ) -> Option<Reply> {
         let token = match &self.token {
-            Some(token) => token.clone(),
-            None => self.log_in()?,
+            Some((given, token)) if given.elapsed() < TOKEN_USE => token.clone(),
+            _ => self.log_in()?,
         };
         let method = method.parse().expect("an HTTP method");
-        let mut request = self.client.request(method, format!("{}{path}", self.url));
+        let url = format!("{}{path}", self.url);
+        let mut request = self.client.request(method, url).bearer_auth(&token);
         if let Some(key) = key {
             request = request.header("idempotency-key", key);
         }
         if !body.is_null() {
             request = request.json(body);
         }
-        let reply = Reply::if_any(request.bearer_auth(&token)).ok()?;
-        if reply.status == 401 {
-            self.token = None;
-        }
-        (reply.status < 500 && !matches!(reply.status, 401 | 429)).then_some(reply)
+        Reply::if_any(request).ok()
     }
 
     /// Makes a request that can be repeated, until there is an answer to it or the time is over.
@@ -126,19 +142,12 @@ impl Caller {
         Some(())
     }
 
-    /// The status of the answer to a login; `None` where there was none.
-    pub fn try_to_log_in(&self) -> Option<u16> {
-        self.session().map(|reply| reply.status)
-    }
-
     fn log_in(&mut self) -> Option<String> {
-        let reply = self.session().filter(|reply| reply.status == 201)?;
-        self.token = reply.json()["access_token"].as_str().map(Into::into);
-        self.token.clone()
-    }
-
-    fn session(&self) -> Option<Reply> {
         let request = self.client.post(format!("{}/api/sessions", self.url));
-        Reply::if_any(request.json(&self.account)).ok()
+        let reply = Reply::if_any(request.json(&self.account)).ok()?;
+        let session = (reply.status == 201).then(|| reply.json())?;
+        let token = session["access_token"].as_str()?.to_owned();
+        self.token = Some((Instant::now(), token.clone()));
+        Some(token)
     }
 }

@@ -124,6 +124,30 @@ impl<'a> Customer<'a> {
         }
     }
 
+    /// What the customer was told about an order, newest first.
+    pub fn notifications(&self, order: &str) -> Vec<Value> {
+        let list = self
+            .get(&format!("/api/notifications?order_id={order}"))
+            .json();
+        list["items"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// What the customer was told about an order, of this kind, once that has come.
+    ///
+    /// # Panics
+    /// When it does not come for 30 seconds.
+    pub fn wait_for_notification(&self, order: &str, kind: &str) -> Value {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let all = self.notifications(order);
+            if let Some(found) = all.iter().find(|it| it["kind"] == kind) {
+                return found.clone();
+            }
+            assert!(Instant::now() < deadline, "no {kind} in {all:?}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// The payment of an order; null where there is none.
     pub fn payment(&self, order: &str) -> Value {
         let list = self.get(&format!("/api/payments?order_id={order}")).json();

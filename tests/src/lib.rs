@@ -12,14 +12,17 @@ mod caller;
 mod customer;
 mod host;
 mod http;
+mod mailbox;
 mod processor;
 mod redis;
+mod server;
 mod shop;
 
 pub use caller::{Account, Caller};
 pub use customer::{Customer, Session, address, cards, order, payment_method};
 pub use host::{Exit, Host, Launch};
 pub use http::{Reply, at_once, client};
+pub use mailbox::{Mailbox, Posted};
 pub use processor::{Asked, Books, Mishap, PROCESSOR_KEY, Processor};
 pub use redis::Redis;
 pub use shop::{ADMIN_EMAIL, ADMIN_PASSWORD, Shop, unique};

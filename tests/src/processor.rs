@@ -1,10 +1,11 @@
 //! A stand-in for a card processor: a small HTTP server in the style of the API that the provider `http` speaks. It remembers
 //! idempotency keys, keeps books, records what it is asked, and has mishaps when told to.
 
+use crate::server::{Request, header, listen, respond};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::Read;
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -80,16 +81,9 @@ impl Processor {
     /// # Panics
     /// When there is none.
     pub fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
         let state = Arc::new(Mutex::new(State::default()));
         let served = state.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let state = served.clone();
-                std::thread::spawn(move || serve(stream, &state));
-            }
-        });
+        let url = listen(move |stream| serve(stream, &served));
         Self { url, state }
     }
 
@@ -123,7 +117,7 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 }
 
 /// Answers one request and closes the connection.
-fn serve(mut stream: TcpStream, state: &Mutex<State>) {
+fn serve(stream: TcpStream, state: &Mutex<State>) {
     let Some(request) = Request::read(&stream) else {
         return;
     };
@@ -145,13 +139,7 @@ fn serve(mut stream: TcpStream, state: &Mutex<State>) {
         }
         None => lock(state).answer(&request),
     };
-    let body = body.to_string();
-    let length = body.len();
-    // A client that has gone is no concern of the processor.
-    let _ = write!(
-        stream,
-        "HTTP/1.1 {status} Status\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
-    );
+    respond(&stream, status, &body);
 }
 
 /// Holds the connection open until the client closes it, for a minute at most.
@@ -160,34 +148,7 @@ fn wait_for_the_end(mut stream: &TcpStream) {
     let _ = stream.read(&mut [0]);
 }
 
-struct Request {
-    method: String,
-    path: String,
-    head: String,
-    body: String,
-}
-
 impl Request {
-    fn read(stream: &TcpStream) -> Option<Self> {
-        let mut reader = BufReader::new(stream);
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            if reader.read_line(&mut head).ok()? == 0 {
-                return None;
-            }
-        }
-        let length = header(&head, "content-length").parse().unwrap_or(0);
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body).ok()?;
-        let mut words = head.split_whitespace();
-        Some(Self {
-            method: words.next()?.to_owned(),
-            path: words.next()?.to_owned(),
-            body: String::from_utf8(body).ok()?,
-            head,
-        })
-    }
-
     fn asked(&self) -> Asked {
         Asked {
             path: self.path.clone(),
@@ -201,12 +162,6 @@ impl Request {
         url.map(|url| url.query_pairs().into_owned().collect())
             .unwrap_or_default()
     }
-}
-
-fn header<'a>(head: &'a str, name: &str) -> &'a str {
-    let lines = head.lines().filter_map(|line| line.split_once(':'));
-    let mut values = lines.filter(|(known, _)| known.eq_ignore_ascii_case(name));
-    values.next().map_or("", |(_, value)| value.trim())
 }
 
 impl State {

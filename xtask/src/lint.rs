@@ -10,8 +10,8 @@ use anyhow::{Context, bail};
 
 use crate::build::HOST_PROFILE;
 use crate::libtest::Tally;
-use crate::{docs, process};
 use crate::workspace::{HOST, Package, WASM, Workspace};
+use crate::{docs, process};
 
 /// Larger binary files do not belong into the repository.
 const LARGE: u64 = 1_000_000;

@@ -96,8 +96,11 @@ impl FromFields for EventFilter {
 impl EventFilter {
     /// Whether an event is one of those; where it is in the log aside.
     pub fn fits(&self, event: &Event) -> bool {
-        let fits = |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|wanted| wanted == is);
-        fits(&self.kind, &event.kind) && fits(&self.subject, &event.subject) && fits(&self.source, &event.source)
+        let fits =
+            |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|wanted| wanted == is);
+        fits(&self.kind, &event.kind)
+            && fits(&self.subject, &event.subject)
+            && fits(&self.source, &event.source)
     }
 }
 

@@ -59,9 +59,13 @@ pub async fn broker() -> Result<Broker, Problem> {
         None | Some("" | "sqlite") => Ok(Broker::Sqlite),
         Some("redis") => match variable("broker_redis_url").await? {
             Some(url) if !url.is_empty() => Ok(Broker::Redis(Redis(url.to_string()))),
-            _ => Err(Problem::internal("the variable broker_redis_url must say where Redis is")),
+            _ => Err(Problem::internal(
+                "the variable broker_redis_url must say where Redis is",
+            )),
         },
-        Some(_) => Err(Problem::internal("the variable broker must be sqlite or redis")),
+        Some(_) => Err(Problem::internal(
+            "the variable broker must be sqlite or redis",
+        )),
     }
 }
 

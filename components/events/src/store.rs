@@ -76,7 +76,9 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         match error {
             Error::Sqlite(error) => error.into(),
-            Error::Redis(why) => Problem::unavailable("the log of events cannot be had now", 1).cause(why),
+            Error::Redis(why) => {
+                Problem::unavailable("the log of events cannot be had now", 1).cause(why)
+            }
             Error::Settings(problem) => problem,
         }
     }
@@ -121,7 +123,11 @@ pub async fn progress(
 ) -> Result<bool, Error> {
     match settings::broker().await? {
         Broker::Sqlite => Ok(sqlite::progress(consumer, lease, progress, lease_ends).await?),
-        Broker::Redis(redis) => redis.progress(consumer, lease, work, progress, lease_ends).await,
+        Broker::Redis(redis) => {
+            redis
+                .progress(consumer, lease, work, progress, lease_ends)
+                .await
+        }
     }
 }
 

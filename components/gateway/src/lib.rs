@@ -37,6 +37,7 @@ mod merge;
 mod routes;
 mod settings;
 mod store;
+mod ticker;
 
 use axum::Router;
 use axum::middleware::from_fn;
@@ -46,7 +47,7 @@ use souk_chassis::{Context, Routes, Service, get, post};
 use spin_sdk::http::{IntoResponse, Request};
 
 /// The gateway, as a service like the others.
-pub static SERVICE: Service = Service::public("gateway", routes);
+pub static SERVICE: Service = Service::public("gateway", routes).afterwards(ticker::nudge);
 
 /// Where Spin hands over a request. (The export has a name that only a Wasm linker takes, hence the condition.)
 #[cfg_attr(target_family = "wasm", spin_sdk::http_service)]

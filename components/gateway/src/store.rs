@@ -7,15 +7,36 @@ use souk_store::{Database, Error, FromRow, Json, Migration, Row, Synchronous, Va
 use crate::keys::KeySet;
 use crate::limits::{Charge, Verdict};
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    name: "0001_gateway",
-    sql: include_str!("../migrations/0001_gateway.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        name: "0001_gateway",
+        sql: include_str!("../migrations/0001_gateway.sql"),
+    },
+    Migration {
+        name: "0002_ticks",
+        sql: include_str!("../migrations/0002_ticks.sql"),
+    },
+];
 
 static DATABASE: Database = Database::new("gateway", MIGRATIONS)
     // What is lost in a power cut is nothing anybody misses. The file itself stays sound, so the gateway starts with it
     // again.
     .synchronous(Synchronous::Normal);
+
+/// Whether it is so long ago that the services were told to do what is due, in milliseconds; of all who ask at once one is told so.
+pub async fn begin_tick(every: i64, now: i64) -> Result<bool, Error> {
+    // Mostly it is not, and to read takes no lock.
+    const DUE: &str = "SELECT 1 FROM ticks WHERE at <= ?1 - ?2";
+    const BEGIN: &str = "UPDATE ticks SET at = ?1 WHERE at <= ?1 - ?2 RETURNING 1";
+    let parameters = || [now.into(), every.into()];
+    if DATABASE.read_one::<()>(DUE, parameters()).await?.is_none() {
+        return Ok(false);
+    }
+    Ok(DATABASE
+        .write_one::<()>(BEGIN, parameters())
+        .await?
+        .is_some())
+}
 
 /// Counts a request against its limits: against all of them where none is exceeded, else against none. `now` is in
 /// microseconds since 1970.

@@ -172,7 +172,7 @@ pub async fn release(_: Orders, Path(order_id): Path<Uuid>) -> Result<Json<Reser
 /// `POST /internal/tick`
 pub async fn tick(context: Context) -> Result<StatusCode, Problem> {
     while store::free_due().await? {}
-    OUTBOX.dispatch(&context).await?;
+    OUTBOX.publish(&context).await;
     Ok(StatusCode::NO_CONTENT)
 }
 

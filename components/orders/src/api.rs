@@ -428,6 +428,6 @@ fn not_now_possible(order: &Order, what: &str) -> Problem {
 /// `POST /internal/tick`
 pub async fn tick(context: Context) -> Result<StatusCode, Problem> {
     saga::resume(&context).await?;
-    OUTBOX.dispatch(&context).await?;
+    OUTBOX.publish(&context).await;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -69,9 +69,7 @@ async fn run(
 ) {
     let context = neighbours.context().clone();
     go_on(neighbours, order, deadline, leave_at, settled).await;
-    if let Err(problem) = OUTBOX.dispatch(&context).await {
-        eprintln!("level=error service=orders event=not-published error={problem:?}");
-    }
+    OUTBOX.publish(&context).await;
 }
 
 /// Goes on with an order until it is done, lost to somebody else, or not due again before `leave_at`.

@@ -238,7 +238,7 @@ async fn go_on(order_id: Uuid, status: Status) -> Result<(), Problem> {
 /// `POST /internal/tick`
 pub async fn tick(context: Context) -> Result<StatusCode, Problem> {
     operations::tick().await?;
-    OUTBOX.dispatch(&context).await?;
+    OUTBOX.publish(&context).await;
     Ok(StatusCode::NO_CONTENT)
 }
 

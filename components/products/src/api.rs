@@ -129,7 +129,7 @@ pub async fn put_category(
 
 /// `POST /internal/tick`
 pub async fn tick(context: Context) -> Result<StatusCode, Problem> {
-    OUTBOX.dispatch(&context).await?;
+    OUTBOX.publish(&context).await;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -26,7 +26,7 @@
 //! ```
 //!
 //! From there it reaches the broker by itself: right after the request that made the change, else with any other request, else by
-//! [`Outbox::dispatch`], which `POST /internal/tick` calls. It may be published twice; the broker takes it once, by its id.
+//! [`Outbox::publish`], which `POST /internal/tick` calls. It may be published twice; the broker takes it once, by its id.
 //!
 //! # To listen
 //!

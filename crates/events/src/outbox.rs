@@ -59,18 +59,21 @@ impl Outbox {
             return;
         }
         self.looked_at.store(now, Ordering::Relaxed);
-        spin_sdk::wasip3::spawn(async move {
-            if let Err(problem) = self.dispatch(&context).await {
-                eprintln!(
-                    "level=error service={} event=not-published error={problem:?}",
-                    self.service
-                );
-            }
-        });
+        spin_sdk::wasip3::spawn(async move { self.publish(&context).await });
     }
 
-    /// Publishes all there is, unless somebody does already, or the broker was not to be reached a moment ago.
-    pub async fn dispatch(&self, context: &Context) -> Result<(), Problem> {
+    /// Publishes all there is, unless somebody does already, or the broker was not to be reached a moment ago. Where it is not to be
+    /// reached now that is logged: what is not published stays due.
+    pub async fn publish(&self, context: &Context) {
+        if let Err(problem) = self.dispatch(context).await {
+            eprintln!(
+                "level=error service={} event=not-published error={problem:?}",
+                self.service
+            );
+        }
+    }
+
+    async fn dispatch(&self, context: &Context) -> Result<(), Problem> {
         let Some(mut published) = self.claim().await? else {
             return Ok(());
         };

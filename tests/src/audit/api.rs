@@ -19,7 +19,7 @@ pub fn compare(url: &str, answers: &Answers) -> Findings {
     }
     for customer in &answers.customers {
         let asked = match customer.is_gone {
-            true => is_gone(url, &mut admin, customer, &mut found),
+            true => is_gone(&mut admin, customer, &mut found),
             false => ask_the_customer(url, customer, answers, &mut found),
         };
         if let Err(why) = asked {
@@ -69,21 +69,9 @@ fn ask_the_admin(
     Ok(())
 }
 
-/// Whoever has deleted their account cannot log in, and their orders stand as they were told.
-fn is_gone(
-    url: &str,
-    admin: &mut Caller,
-    customer: &Known,
-    found: &mut Findings,
-) -> Result<(), String> {
-    let email = &customer.account.email;
-    let status = Caller::new(url, customer.account.clone()).try_to_log_in();
-    if status != Some(401) {
-        found.complain(
-            "accounts",
-            format!("{email} is gone and logs in: {status:?}"),
-        );
-    }
+/// The orders of whoever has deleted their account stand as they were told. (That nobody can log in to it is in the books; to try
+/// would count as guessing.)
+fn is_gone(admin: &mut Caller, customer: &Known, found: &mut Findings) -> Result<(), String> {
     for placed in &customer.orders {
         stands(admin, placed, found)?;
     }

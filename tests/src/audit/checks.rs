@@ -71,7 +71,7 @@ pub const BOOKS: &[Check] = &[
     ),
     (
         "reservations",
-        "WITH ordered AS (SELECT id, item.value ->> 'product_id' AS product, sum(item.value ->> 'quantity') AS quantity \
+        "WITH ordered AS (SELECT orders.id, item.value ->> 'product_id' AS product, sum(item.value ->> 'quantity') AS quantity \
              FROM orders.orders, json_each(items) AS item \
              WHERE status IN ('confirmed', 'shipped', 'delivered') AND step = 'done' GROUP BY 1, 2), \
          taken AS (SELECT order_id AS id, line.key AS product, line.value AS quantity \
@@ -95,10 +95,10 @@ pub const BOOKS: &[Check] = &[
     (
         "charges",
         "SELECT 'order ' || orders.id || ' is ' || orders.status || ', its payment ' || payments.id || ' is ' || payments.status \
-             || ': captured ' || captured || ', refunded ' || refunded \
+             || ': captured ' || captured || ', refunded ' || payments.refunded \
          FROM orders.orders JOIN payments.payments ON order_id = orders.id \
          WHERE orders.status IN ('rejected', 'cancelled') \
-             AND (captured <> refunded OR refunding <> 0 OR payments.status NOT IN ('declined', 'voided', 'refunded'))",
+             AND (captured <> payments.refunded OR refunding <> 0 OR payments.status NOT IN ('declined', 'voided', 'refunded'))",
     ),
     (
         "charges",
@@ -165,8 +165,8 @@ pub const BOOKS: &[Check] = &[
              UNION ALL SELECT 'user.deleted', id, 0 FROM users.users WHERE deleted_at IS NOT NULL \
              UNION ALL SELECT 'product.created', id, 0 FROM products.products \
              UNION ALL SELECT 'product.deleted', id, 0 FROM products.products WHERE deleted_at IS NOT NULL \
-             UNION ALL SELECT 'product.updated', id, number FROM products.products JOIN numbers \
-                 ON number <= version - (deleted_at IS NOT NULL) \
+             UNION ALL SELECT 'product.updated', id, numbers.number FROM products.products JOIN numbers \
+                 ON numbers.number <= version - (deleted_at IS NOT NULL) \
              UNION ALL SELECT 'product.price-changed', product_id, version FROM products.price_history WHERE version > 1 \
              UNION ALL SELECT 'stock.' || CASE WHEN kind IN ('set', 'adjusted') THEN 'adjusted' \
                      WHEN kind IN ('released', 'expired', 'returned') THEN 'released' ELSE kind END, product_id, version \
@@ -273,15 +273,24 @@ pub fn unpublished(service: &str) -> String {
 /// What a service's outbox has that the broker has not, or has otherwise; and what the broker has of it that it never had.
 /// (An outbox keeps its last ten thousand events: what is older than those cannot be compared.)
 pub fn not_logged(service: &str) -> String {
+    let (kept, logged) = (leaves("outbox.data"), leaves("log.event -> '$.data'"));
     format!(
         "SELECT outbox.type || ' of ' || outbox.subject || ' at ' || outbox.position || ' of the outbox of {service} is ' \
              || iif(log.id IS NULL, 'not', 'otherwise') || ' in the log' \
          FROM {service}.outbox LEFT JOIN events.log ON log.source = '/services/{service}' AND log.id = outbox.id \
-         WHERE (outbox.type, outbox.subject, json(outbox.data)) IS NOT (log.type, log.subject, log.event -> '$.data') \
+         WHERE (outbox.type, outbox.subject, {kept}) IS NOT (log.type, log.subject, {logged}) \
          UNION ALL \
          SELECT type || ' of ' || subject || ' at ' || position || ' of the log was never in the outbox of {service}' FROM events.log \
          WHERE source = '/services/{service}' AND id NOT IN (SELECT id FROM {service}.outbox) \
              AND (SELECT min(position) FROM {service}.outbox) = 1"
+    )
+}
+
+/// What is in a JSON document, in an order of its own.
+fn leaves(document: &str) -> String {
+    format!(
+        "(SELECT group_concat(fullkey || '=' || ifnull(atom, '')) FROM (SELECT fullkey, atom FROM json_tree({document}) \
+             WHERE json_tree.type NOT IN ('object', 'array') ORDER BY fullkey))"
     )
 }
 

@@ -115,7 +115,9 @@ fn health_tells_of_every_service() {
         .collect();
     let expected = [
         "carts",
+        "events",
         "inventory",
+        "notifications",
         "orders",
         "payments",
         "products",

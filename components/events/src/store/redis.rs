@@ -25,7 +25,9 @@ use spin_sdk::redis::{Connection, RedisParameter, RedisResult};
 use super::{Appended, Claimed, Error, Work};
 use crate::api::{EventFilter, LetterFilter};
 use crate::delivery::{MOST_HELD, WINDOW};
-use crate::domain::{DeadLetter, Hold, Item, Logged, Origin, Progress, Standing, Subscription, rfc3339};
+use crate::domain::{
+    DeadLetter, Hold, Item, Logged, Origin, Progress, Standing, Subscription, rfc3339,
+};
 
 const LOG: &str = "{souk-events}:log";
 const LAST: &str = "{souk-events}:last";
@@ -53,16 +55,29 @@ struct Kept {
 }
 
 impl Redis {
-    async fn run(&self, script: &str, keys: &[&str], arguments: Vec<String>) -> Result<String, Error> {
+    async fn run(
+        &self,
+        script: &str,
+        keys: &[&str],
+        arguments: Vec<String>,
+    ) -> Result<String, Error> {
         let binary = |text: &str| RedisParameter::Binary(text.as_bytes().to_vec());
-        let mut parameters = vec![binary(script), RedisParameter::Int64(keys.len().try_into().unwrap_or(0))];
+        let mut parameters = vec![
+            binary(script),
+            RedisParameter::Int64(keys.len().try_into().unwrap_or(0)),
+        ];
         parameters.extend(keys.iter().map(|key| binary(key)));
         parameters.extend(arguments.iter().map(|argument| binary(argument)));
         let failed = |error: spin_sdk::redis::Error| Error::Redis(error.to_string());
         let connection = Connection::open(&self.0).await.map_err(failed)?;
-        let answer = connection.execute("EVAL", parameters).await.map_err(failed)?;
+        let answer = connection
+            .execute("EVAL", parameters)
+            .await
+            .map_err(failed)?;
         match answer.into_iter().next() {
-            Some(RedisResult::Binary(text)) => String::from_utf8(text).map_err(|_| unexpected("bytes")),
+            Some(RedisResult::Binary(text)) => {
+                String::from_utf8(text).map_err(|_| unexpected("bytes"))
+            }
             Some(RedisResult::Status(text)) => Ok(text),
             Some(RedisResult::Int64(number)) => Ok(number.to_string()),
             Some(RedisResult::Nil) | None => Err(unexpected("nothing")),
@@ -75,7 +90,13 @@ impl Redis {
         for event in events {
             arguments.extend([event.key(), written(event)]);
         }
-        let appended = self.run(include_str!("redis/append.lua"), &[LOG, LAST, SEEN], arguments).await?;
+        let appended = self
+            .run(
+                include_str!("redis/append.lua"),
+                &[LOG, LAST, SEEN],
+                arguments,
+            )
+            .await?;
         let appended = appended.parse().map_err(|_| unexpected(&appended))?;
         Ok(Appended {
             appended,
@@ -92,10 +113,18 @@ impl Redis {
     ) -> Result<Vec<Claimed>, Error> {
         let mut arguments = vec![now.to_string(), lease.to_owned(), lease_ends.to_string()];
         arguments.extend(names(subscriptions));
-        let claimed = self.run(include_str!("redis/claim.lua"), &[LOG, LAST, CONSUMER], arguments).await?;
+        let claimed = self
+            .run(
+                include_str!("redis/claim.lua"),
+                &[LOG, LAST, CONSUMER],
+                arguments,
+            )
+            .await?;
         let claimed: Vec<(String, i64)> = read(&claimed)?;
         let claimed = claimed.into_iter();
-        Ok(claimed.map(|(consumer, failures)| Claimed { consumer, failures }).collect())
+        Ok(claimed
+            .map(|(consumer, failures)| Claimed { consumer, failures })
+            .collect())
     }
 
     pub async fn work(&self, consumer: &str, now: i64) -> Result<Work, Error> {
@@ -107,9 +136,18 @@ impl Redis {
             #[serde(default)]
             entries: Vec<(String, String)>,
         }
-        let arguments = vec![consumer.to_owned(), now.to_string(), WINDOW.to_string(), MOST_HELD.to_string()];
+        let arguments = vec![
+            consumer.to_owned(),
+            now.to_string(),
+            WINDOW.to_string(),
+            MOST_HELD.to_string(),
+        ];
         let keys = [LOG, &key(consumer), &held(consumer)];
-        let found: Read = read(&self.run(include_str!("redis/work.lua"), &keys, arguments).await?)?;
+        let found: Read = read(
+            &self
+                .run(include_str!("redis/work.lua"), &keys, arguments)
+                .await?,
+        )?;
         let mut items = Vec::new();
         let mut blocked = BTreeSet::new();
         for (value, event) in found.held {
@@ -170,38 +208,60 @@ impl Redis {
             now().to_string(),
         ];
         let read = work.items.iter().filter(|item| item.origin != Origin::Held);
-        let passed = read.map(|item| item.position).filter(|position| *position <= progress.position);
+        let passed = read
+            .map(|item| item.position)
+            .filter(|position| *position <= progress.position);
         arguments.extend(passed.map(|position| format!("{position}-0")));
         let keys = [LOG, &key(consumer), &held(consumer), &dead(consumer)];
-        Ok(self.run(include_str!("redis/progress.lua"), &keys, arguments).await? == "1")
+        Ok(self
+            .run(include_str!("redis/progress.lua"), &keys, arguments)
+            .await?
+            == "1")
     }
 
-    pub async fn release(&self, consumer: &str, lease: &str, now: i64) -> Result<Option<Option<i64>>, Error> {
+    pub async fn release(
+        &self,
+        consumer: &str,
+        lease: &str,
+        now: i64,
+    ) -> Result<Option<Option<i64>>, Error> {
         let arguments = vec![lease.to_owned(), now.to_string(), MOST_HELD.to_string()];
         let keys = [LAST, &key(consumer), &held(consumer)];
-        let released = self.run(include_str!("redis/release.lua"), &keys, arguments).await?;
+        let released = self
+            .run(include_str!("redis/release.lua"), &keys, arguments)
+            .await?;
         match &*released {
             "more" => Ok(None),
             "lost" | "nothing" => Ok(Some(None)),
-            due_at => due_at.parse().map(|due_at| Some(Some(due_at))).map_err(|_| unexpected(due_at)),
+            due_at => due_at
+                .parse()
+                .map(|due_at| Some(Some(due_at)))
+                .map_err(|_| unexpected(due_at)),
         }
     }
 
     pub async fn prune(&self, subscriptions: &[Subscription], before: i64) -> Result<(), Error> {
         let mut arguments = vec![before.to_string()];
         arguments.extend(names(subscriptions));
-        self.run(include_str!("redis/prune.lua"), &[LOG, CONSUMER], arguments).await.map(drop)
+        self.run(include_str!("redis/prune.lua"), &[LOG, CONSUMER], arguments)
+            .await
+            .map(drop)
     }
 
     /// Reads back through the log until there are enough that fit; a filter that fits little is given up after some thousand entries.
     pub async fn list(&self, filter: &EventFilter) -> Result<Vec<Logged>, Error> {
         let mut found = Vec::new();
-        let mut before = filter.before.map_or("+".to_owned(), |before| before.to_string());
+        let mut before = filter
+            .before
+            .map_or("+".to_owned(), |before| before.to_string());
         let wanted = usize::try_from(filter.limit + 1).unwrap_or(usize::MAX);
         for _ in 0..MOST_PAGES {
             let arguments = vec![before, PAGE.to_string()];
-            let page: Vec<(String, i64, String)> =
-                read(&self.run(include_str!("redis/list.lua"), &[LOG], arguments).await?)?;
+            let page: Vec<(String, i64, String)> = read(
+                &self
+                    .run(include_str!("redis/list.lua"), &[LOG], arguments)
+                    .await?,
+            )?;
             let Some((last, _, _)) = page.last() else {
                 break;
             };
@@ -224,14 +284,21 @@ impl Redis {
     }
 
     pub async fn standings(&self, subscriptions: &[Subscription]) -> Result<Vec<Standing>, Error> {
-        let standings = self.run(include_str!("redis/standings.lua"), &[LAST, CONSUMER], names(subscriptions));
+        let standings = self.run(
+            include_str!("redis/standings.lua"),
+            &[LAST, CONSUMER],
+            names(subscriptions),
+        );
         read(&standings.await?)
     }
 
     pub async fn replay(&self, consumer: &str, position: i64) -> Result<bool, Error> {
         let arguments = vec![consumer.to_owned(), position.to_string()];
         let keys = [LOG, LAST, &key(consumer)];
-        Ok(self.run(include_str!("redis/replay.lua"), &keys, arguments).await? == "1")
+        Ok(self
+            .run(include_str!("redis/replay.lua"), &keys, arguments)
+            .await?
+            == "1")
     }
 
     pub async fn dead_letters(
@@ -239,7 +306,11 @@ impl Redis {
         subscriptions: &[Subscription],
         filter: &LetterFilter,
     ) -> Result<Vec<DeadLetter>, Error> {
-        let letters = self.run(include_str!("redis/letters.lua"), &[LOG, CONSUMER], names(subscriptions));
+        let letters = self.run(
+            include_str!("redis/letters.lua"),
+            &[LOG, CONSUMER],
+            names(subscriptions),
+        );
         let letters: Vec<(String, String, String)> = read(&letters.await?)?;
         let mut found = Vec::new();
         for (consumer, value, event) in letters {
@@ -255,8 +326,18 @@ impl Redis {
             });
         }
         let place = |letter: &DeadLetter| (letter.position, letter.consumer.clone());
-        found.retain(|letter| filter.consumer.as_ref().is_none_or(|wanted| *wanted == letter.consumer));
-        found.retain(|letter| filter.after.as_ref().is_none_or(|after| place(letter) < *after));
+        found.retain(|letter| {
+            filter
+                .consumer
+                .as_ref()
+                .is_none_or(|wanted| *wanted == letter.consumer)
+        });
+        found.retain(|letter| {
+            filter
+                .after
+                .as_ref()
+                .is_none_or(|after| place(letter) < *after)
+        });
         found.sort_by_key(|letter| std::cmp::Reverse(place(letter)));
         found.truncate(usize::try_from(filter.limit + 1).unwrap_or(usize::MAX));
         Ok(found)
@@ -265,7 +346,10 @@ impl Redis {
     pub async fn redeliver(&self, consumer: &str, position: i64) -> Result<bool, Error> {
         let arguments = vec![position.to_string(), now().to_string()];
         let keys = [&*key(consumer), &held(consumer), &dead(consumer)];
-        Ok(self.run(include_str!("redis/redeliver.lua"), &keys, arguments).await? == "1")
+        Ok(self
+            .run(include_str!("redis/redeliver.lua"), &keys, arguments)
+            .await?
+            == "1")
     }
 }
 
@@ -287,12 +371,16 @@ fn dead(consumer: &str) -> String {
 
 /// The position in an id such as `17-0`.
 fn position_of(id: &str) -> Result<i64, Error> {
-    let position = id.split('-').next().and_then(|position| position.parse().ok());
+    let position = id
+        .split('-')
+        .next()
+        .and_then(|position| position.parse().ok());
     position.ok_or_else(|| unexpected(id))
 }
 
 fn read<T: DeserializeOwned>(json: &str) -> Result<T, Error> {
-    serde_json::from_str(json).map_err(|error| Error::Redis(format!("what is kept makes no sense: {error}")))
+    serde_json::from_str(json)
+        .map_err(|error| Error::Redis(format!("what is kept makes no sense: {error}")))
 }
 
 fn written(event: &Event) -> String {

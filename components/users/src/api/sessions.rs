@@ -155,6 +155,6 @@ pub async fn tick(context: Context) -> Result<StatusCode, Problem> {
     // A shop that nobody has logged in to needs no key yet; the first is made when it is needed.
     keys::rotate_if_used().await?;
     store::prune().await?;
-    OUTBOX.dispatch(&context).await?;
+    OUTBOX.publish(&context).await;
     Ok(StatusCode::NO_CONTENT)
 }

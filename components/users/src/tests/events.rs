@@ -38,7 +38,7 @@ fn the_others_are_told_of_accounts_by_their_ids_alone() {
 fn what_cannot_be_told_now_is_told_later() {
     fail(true);
     register();
-    assert_eq!(tick(), 503);
+    assert_eq!(tick(), 204);
     assert!(told().is_empty());
     fail(false);
     assert_eq!(tick(), 204);

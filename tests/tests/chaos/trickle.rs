@@ -1,0 +1,89 @@
+//! A shop with nothing that ticks, as on stock Spin: what was interrupted goes on as soon as anybody looks at it.
+
+use souk_tests::audit::Answers;
+use souk_tests::{Account, Caller, Shop, souk_only};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::load::Load;
+use crate::plan::{self, Kill};
+use crate::site::Site;
+
+/// How often the host is killed.
+const KILLS: usize = 8;
+
+/// What a visitor looks at, who is signed in: the pages of the shop, and what its scripts ask for.
+const VISITED: [&str; 5] = [
+    "/",
+    "/api/products",
+    "/api/orders",
+    "/api/cart",
+    "/api/notifications",
+];
+
+#[test]
+fn without_a_ticker_a_trickle_of_traffic_is_enough() {
+    souk_only!();
+    let seed = plan::seed();
+    let site = Site::new(Shop::launcher_without_ticker("spin.toml"));
+    let (shop, catalogue) = site.open();
+    let mut visitor = visitor(&site.url);
+    let over = AtomicBool::new(false);
+    let load = Load {
+        url: &site.url,
+        seed,
+        catalogue: &catalogue,
+        pause: 20,
+        is_patient: false,
+        over: &over,
+    };
+    let answers = std::thread::scope(|scope| {
+        let answers = scope.spawn(|| load.run(6));
+        std::thread::sleep(Duration::from_secs(2));
+        shop.into_host().unwrap().kill();
+        for kill in plan::kills(seed, KILLS) {
+            let (Kill::Serving(after) | Kill::AtStart(after)) = kill;
+            let host = site.start();
+            std::thread::sleep(after);
+            host.kill();
+        }
+        // The clients go home, and the last of what they asked for is interrupted too.
+        let host = site.start();
+        std::thread::sleep(Duration::from_millis(700));
+        over.store(true, Ordering::SeqCst);
+        let answers: Answers = answers.join().unwrap();
+        host.kill();
+        answers
+    });
+
+    let host = site.start();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| visit(&mut visitor, &done));
+        site.wait_for_rest();
+        done.store(true, Ordering::SeqCst);
+    });
+    site.audit(&host, &answers);
+}
+
+/// Somebody who is signed in before anything is interrupted, so that they only have to look.
+fn visitor(url: &str) -> Caller {
+    let account = Account {
+        email: "visitor@souk.example".into(),
+        password: "the password of a visitor".into(),
+    };
+    let mut visitor = Caller::new(url, account);
+    visitor.register().expect("a shop that is there");
+    visitor
+}
+
+/// Looks at one page after the other, slowly, and does nothing else.
+fn visit(visitor: &mut Caller, done: &AtomicBool) {
+    for path in VISITED.iter().cycle() {
+        if done.load(Ordering::SeqCst) {
+            return;
+        }
+        visitor.ask("GET", path, None, &serde_json::Value::Null);
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
