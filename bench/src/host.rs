@@ -183,7 +183,8 @@ impl Fixtures {
         let dir = tempfile::tempdir()?;
         let address = free_address()?;
         let manifest = repo().join("tests/fixtures/spin.toml").canonicalize()?;
-        let mut command = up(binary, &manifest, dir.path(), address)?;
+        let runtime_config = manifest.with_file_name("runtime-config.toml");
+        let mut command = up(binary, &manifest, &runtime_config, dir.path(), address)?;
         let server = Server::start(command.args(flags), address, "/")?;
         get(address, "/kv/set?store=default&key=a&value=value")?;
         send(

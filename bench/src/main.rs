@@ -2,9 +2,11 @@
 //!
 //! `cargo xtask bench host` prints what the embedded host costs. Only ratios last: the machine,
 //! its noise and the load generator, which runs on the same cores, are in every absolute number.
-//! `cargo xtask bench shop` measures the shop as its customers use it. `native` and `native-shop` are the
+//! `cargo xtask bench shop` measures the shop as its customers use it, `cargo xtask bench events` how fast and how late events come to
+//! their consumers. `native` and `native-shop` are the
 //! baselines, started by the benchmarks themselves.
 
+mod events;
 mod host;
 mod load;
 mod native;
@@ -21,9 +23,10 @@ fn main() -> ExitCode {
     let result = match args.as_slice() {
         ["host"] => host::run(),
         ["shop"] => shop::run(),
+        ["events"] => events::run(),
         ["native", database] => native::run(database),
         ["native-shop", dir] => native_shop::run(dir),
-        _ => Err(anyhow::anyhow!("usage: souk-bench host | shop")),
+        _ => Err(anyhow::anyhow!("usage: souk-bench host | shop | events")),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -73,19 +73,19 @@ pub fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
-/// `souk up` or `spin up` of a manifest, with its state in `dir`.
+/// `souk up` or `spin up` of a manifest with a runtime config file, with its state in `dir`.
 ///
 /// # Errors
-/// When the runtime config beside the manifest cannot be copied there.
+/// When the runtime config file cannot be copied there.
 pub fn up(
     binary: &OsStr,
     manifest: &Path,
+    runtime_config: &Path,
     dir: &Path,
     address: SocketAddr,
 ) -> anyhow::Result<Command> {
     // Some paths in it count from the folder it is in.
-    let file = "runtime-config.toml";
-    std::fs::copy(manifest.with_file_name(file), dir.join(file))?;
+    std::fs::copy(runtime_config, dir.join("runtime-config.toml"))?;
     let mut command = Command::new(binary);
     command
         .current_dir(dir)

@@ -80,7 +80,8 @@ fn row(name: &str, clients: usize, outcome: &Outcome, native: Option<&Outcome>) 
     );
 }
 
-fn milliseconds(microseconds: u64) -> String {
+/// Microseconds, written as milliseconds.
+pub fn milliseconds(microseconds: u64) -> String {
     format!("{:.2} ms", microseconds as f64 / 1000.0)
 }
 
@@ -137,7 +138,8 @@ pub struct Shop {
 pub fn start_server(souk: &OsStr, dir: &Path) -> anyhow::Result<Server> {
     let address = free_address()?;
     let manifest = repo().join("spin.toml").canonicalize()?;
-    let mut command = up(souk, &manifest, dir, address)?;
+    let runtime_config = repo().join("runtime-config.toml");
+    let mut command = up(souk, &manifest, &runtime_config, dir, address)?;
     command
         .env("SPIN_VARIABLE_ADMIN_EMAIL", ADMIN)
         .env("SPIN_VARIABLE_ADMIN_PASSWORD", PASSWORD);
@@ -217,10 +219,33 @@ impl Shop {
         .run()
     }
 
-    fn orders(&self, clients: usize) -> anyhow::Result<Outcome> {
+    /// A load of checkouts by so many clients.
+    ///
+    /// # Errors
+    /// When one of them is not confirmed.
+    pub fn orders(&self, clients: usize) -> anyhow::Result<Outcome> {
         orders(self.address(), clients, &self.product, |client| {
             self.authorization(client)
         })
+    }
+
+    /// One checkout, of a customer and with a key.
+    ///
+    /// # Errors
+    /// When it is not confirmed.
+    pub fn order(&self, client: usize, key: &str) -> anyhow::Result<()> {
+        let headers = format!(
+            "{}{JSON}idempotency-key: {key}\r\n",
+            self.authorization(client)
+        );
+        send(
+            self.address(),
+            "POST",
+            "/api/orders",
+            &headers,
+            &order(&self.product),
+        )
+        .map(drop)
     }
 
     /// Where a checkout spends its time: the saga's own log says when each step began and was done.
@@ -254,13 +279,17 @@ impl Shop {
     }
 
     fn orders_database(&self) -> anyhow::Result<rusqlite::Connection> {
-        Ok(rusqlite::Connection::open(
-            self.dir.path().join(".spin/orders.db"),
-        )?)
+        Ok(rusqlite::Connection::open(self.database("orders"))?)
+    }
+
+    /// Where a service's database is.
+    pub fn database(&self, service: &str) -> std::path::PathBuf {
+        self.dir.path().join(format!(".spin/{service}.db"))
     }
 }
 
-const JSON: &str = "content-type: application/json\r\n";
+/// The header of a JSON body.
+pub const JSON: &str = "content-type: application/json\r\n";
 
 /// Makes a customer and returns e-mail and access token.
 fn register(address: SocketAddr, email: &str) -> anyhow::Result<(String, String)> {

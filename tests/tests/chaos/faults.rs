@@ -18,6 +18,7 @@ use crate::site::Site;
 
 /// A shop in which one service can be made to fail.
 struct Faulty {
+    service: String,
     site: Site,
     _manifest: TempDir,
 }
@@ -29,6 +30,7 @@ impl Faulty {
         std::fs::write(&file, manifest(service).to_string()).unwrap();
         let launch = Shop::launcher_without_ticker(file.to_str().unwrap());
         Self {
+            service: service.to_owned(),
             site: Site::new(launch.args("--tick 1")),
             _manifest: dir,
         }
@@ -39,6 +41,25 @@ impl Faulty {
         let url = format!("{}/faults/{how}", self.site.url);
         let told = Client::new().post(url).send().unwrap();
         assert_eq!(told.status(), 204);
+    }
+
+    /// Whether anybody has noticed: the broker that delivers to it, or those who publish to it.
+    fn is_felt(&self) -> bool {
+        let (name, sql) = match &*self.service {
+            "events" => (
+                "orders",
+                "SELECT failures FROM outbox_progress WHERE ?1 <> ''",
+            ),
+            _ => (
+                "events",
+                "SELECT failures + (SELECT count(*) FROM held WHERE consumer = ?1) FROM subscriptions WHERE consumer = ?1",
+            ),
+        };
+        let database = read_only(&self.site, name);
+        database
+            .query_row(sql, [&self.service], |row| row.get::<_, i64>(0))
+            .unwrap()
+            > 0
     }
 
     /// Has the service fail in one way after the other, each for so many seconds, while people go on using the shop; then
@@ -70,6 +91,7 @@ impl Faulty {
             }
             let (_, seconds) = script[script.len() - 1];
             std::thread::sleep(Duration::from_millis(seconds * 500));
+            assert!(self.is_felt(), "nothing has failed at all");
             self.fail("pass");
             over.store(true, Ordering::SeqCst);
             answers.join().unwrap()
@@ -132,11 +154,15 @@ fn move_away(component: &mut Value) {
         .for_each(|file| absolute(&mut file["source"]));
 }
 
+fn read_only(site: &Site, name: &str) -> Connection {
+    let file = site.state_dir().join(format!("{name}.db"));
+    Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap()
+}
+
 /// Fails unless what inventory does is known to products some moments later.
 fn availability_follows(shop: &Shop, site: &Site) {
     let product = shop.product_with_stock(17, 100);
-    let file = site.state_dir().join("products.db");
-    let products = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    let products = read_only(site, "products");
     let sql = "SELECT count(*) FROM availability WHERE product_id = ?1 AND available = 17";
     let started = Instant::now();
     while products

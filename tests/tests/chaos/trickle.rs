@@ -1,9 +1,10 @@
 //! A shop with nothing that ticks, as on stock Spin: what was interrupted goes on as soon as anybody looks at it.
 
+use rusqlite::Connection;
 use souk_tests::audit::Answers;
-use souk_tests::{Account, Caller, Shop, souk_only};
+use souk_tests::{Account, Caller, Reply, Shop, client, souk_only};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::load::Load;
 use crate::plan::{self, Kill};
@@ -64,6 +65,60 @@ fn without_a_ticker_a_trickle_of_traffic_is_enough() {
         done.store(true, Ordering::SeqCst);
     });
     site.audit(&host, &answers);
+}
+
+/// What a crash can leave behind, as it is just after it.
+const INTERRUPTED: [(&str, &str); 7] = [
+    ("inventory", "UPDATE outbox_progress SET published = 0"),
+    ("notifications", "UPDATE outbox_progress SET published = 0"),
+    ("orders", "UPDATE outbox_progress SET published = 0"),
+    ("payments", "UPDATE outbox_progress SET published = 0"),
+    ("products", "UPDATE outbox_progress SET published = 0"),
+    ("users", "UPDATE outbox_progress SET published = 0"),
+    ("events", "UPDATE subscriptions SET position = 0"),
+];
+
+#[test]
+fn whatever_is_not_handed_on_is_handed_on_when_somebody_looks() {
+    souk_only!();
+    let site = Site::new(Shop::launcher_without_ticker("spin.toml"));
+    let (shop, catalogue) = site.open();
+    let customer = shop.customer();
+    customer.buy(&[(&catalogue.plenty[0], 1)]);
+    let mut visitor = visitor(&site.url);
+    shop.into_host().unwrap().kill();
+    let mut left = Vec::new();
+    for (name, sql) in INTERRUPTED {
+        let host = site.start();
+        rests(&site, &mut visitor);
+        host.kill();
+        let file = site.state_dir().join(format!("{name}.db"));
+        let database = Connection::open(file).unwrap();
+        assert!(database.execute(sql, []).unwrap() > 0);
+        drop(database);
+        let host = site.start();
+        if !rests(&site, &mut visitor) {
+            left.push((name, site.unrest()));
+            // So that the next one is seen by itself.
+            Reply::to(client().get(format!("{}/api/health", site.url)));
+        }
+        host.kill();
+    }
+    assert!(left.is_empty(), "what nobody goes on with: {left:#?}");
+}
+
+/// Whether all is at rest after some moments in which somebody looks around.
+fn rests(site: &Site, visitor: &mut Caller) -> bool {
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| visit(visitor, &done));
+        let deadline = Instant::now() + Duration::from_secs(15);
+        while !site.unrest().is_empty() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        done.store(true, Ordering::SeqCst);
+    });
+    site.unrest().is_empty()
 }
 
 /// Somebody who is signed in before anything is interrupted, so that they only have to look.
