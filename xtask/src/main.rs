@@ -38,9 +38,11 @@ Usage: cargo xtask <command> [options] [-- arguments of the program it runs]
         and print how to log in as the admin and as a customer. Ctrl-C closes it.
   build [components|fixtures|host ...]
         Build what is named, or all of it.
-  test [lint|unit|host|standalone|journey|fuzz|browser ...] [--host souk|spin] [--base-url URL] [-- libtest arguments]
+  test [lint|unit|host|standalone|journey|chaos|fuzz|browser ...] [--host souk|spin] [--base-url URL] [--minutes N]
+       [-- libtest arguments]
         Run the suites named, or all of them, and sum them up. A shop under --base-url is tested as the admin
-        SOUK_ADMIN_EMAIL with SOUK_ADMIN_PASSWORD.
+        SOUK_ADMIN_EMAIL with SOUK_ADMIN_PASSWORD. The chaos suite kills hosts for so many minutes; SOUK_CHAOS_SEED
+        makes the plan of an earlier run again.
   lint
         Formatting, clippy, and the checks of the project itself.
   bench [arguments]

@@ -16,18 +16,19 @@ use crate::workspace::{HOST, TESTS, Workspace};
 use crate::{apt, lint, process, python};
 
 /// The suites, in the order they run.
-const SUITES: [&str; 7] = [
+const SUITES: [&str; 8] = [
     "lint",
     "unit",
     "host",
     "standalone",
     "journey",
+    "chaos",
     "fuzz",
     "browser",
 ];
 
 /// Those that cannot be run against a shop that runs already.
-const OWN_HOSTS: [&str; 3] = ["host", "standalone", "fuzz"];
+const OWN_HOSTS: [&str; 4] = ["host", "standalone", "chaos", "fuzz"];
 
 /// Those with tests that start Redis servers.
 const WITH_REDIS: [&str; 3] = ["host", "standalone", "chaos"];
@@ -39,6 +40,8 @@ struct Options {
     test_host: String,
     /// A shop that runs already, to be tested in place of one started here.
     base_url: Option<String>,
+    /// For how long the chaos suite goes on killing hosts, where that is to be longer than it takes anyway.
+    minutes: Option<u32>,
     libtest_args: Vec<OsString>,
 }
 
@@ -71,6 +74,7 @@ impl Options {
             suites: Vec::new(),
             test_host: "souk".into(),
             base_url: None,
+            minutes: None,
             libtest_args: args.passed_on,
         };
         let mut parser = lexopt::Parser::from_args(args.own);
@@ -78,6 +82,7 @@ impl Options {
             match arg {
                 lexopt::Arg::Long("host") => options.test_host = parser.value()?.string()?,
                 lexopt::Arg::Long("base-url") => options.base_url = Some(parser.value()?.string()?),
+                lexopt::Arg::Long("minutes") => options.minutes = Some(parser.value()?.parse()?),
                 lexopt::Arg::Value(suite) => options.suites.push(suite.string()?),
                 _ => return Err(arg.unexpected().into()),
             }
@@ -163,6 +168,9 @@ impl Session {
                 Ok(program) => cargo.env("SOUK_SCHEMATHESIS", program),
                 Err(error) => return Tally::skipped(format!("no schemathesis: {error:#}")),
             };
+        }
+        if let Some(minutes) = self.options.minutes {
+            cargo.env("SOUK_CHAOS_MINUTES", minutes.to_string());
         }
         // Only some tests of a suite need it; they say that they were skipped.
         if WITH_REDIS.contains(&suite)

@@ -33,6 +33,6 @@ pub fn afterwards(context: Context, method: &Method) {
 /// Sends what is due, and publishes what came of it.
 pub async fn work(context: &Context) -> Result<(), Problem> {
     let delivered = channels::deliver_due(context).await;
-    OUTBOX.publish(&context).await;
+    OUTBOX.publish(context).await;
     delivered
 }

@@ -244,7 +244,7 @@ mod tests {
 
     #[test]
     fn progress_never_goes_back() {
-        ["t1", "t2"].map(add);
+        ["t1", "t2"].into_iter().for_each(add);
         block_on(OUTBOX.progress(2)).unwrap();
         block_on(OUTBOX.progress(1)).unwrap();
         assert!(subjects().is_empty());
