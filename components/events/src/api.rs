@@ -59,7 +59,7 @@ fn at(index: usize, error: FieldError) -> FieldError {
 ///
 /// A service publishes what happened in itself, and nothing else.
 pub async fn publish(context: Context, Batch(events): Batch) -> Result<Json<Appended>, Problem> {
-    let caller = context.caller.and_then(|caller| caller.service);
+    let caller = context.caller.clone().and_then(|caller| caller.service);
     let caller = caller.ok_or_else(|| Problem::unauthorized("this is for services"))?;
     let own = source(&caller);
     if events.iter().any(|event| event.source != own) {
@@ -67,7 +67,9 @@ pub async fn publish(context: Context, Batch(events): Batch) -> Result<Json<Appe
             "{caller} publishes events of the source {own} alone"
         )));
     }
-    Ok(Json(store::append(&events).await?))
+    let appended = store::append(&events).await?;
+    delivery::wake(&context, &events).await?;
+    Ok(Json(appended))
 }
 
 /// Which events of the log are asked for.

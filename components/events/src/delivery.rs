@@ -13,12 +13,14 @@ use futures::stream::{self, StreamExt};
 use http::Method;
 use souk_chassis::background::now;
 use souk_chassis::{Context, Problem};
+use souk_events::Event;
+use spin_sdk::wasip3;
 use uuid::Uuid;
 
 use crate::clients::deliver;
 use crate::domain::{self, Failure, Item, Origin, Outcome, Progress, Subscription};
 use crate::settings;
-use crate::store::{self, Claimed, Work};
+use crate::store::{self, Claimed, Lease, Work};
 
 /// For how long whoever delivers to a consumer has it for themselves, in milliseconds: longer than a round takes.
 pub const LEASE: i64 = 20_000;
@@ -41,43 +43,72 @@ const PATIENCE: i64 = 10_000;
 /// How often an instance's reading traffic looks for what is due, in milliseconds.
 const LOOK_EVERY: i64 = 1_000;
 
-/// Delivers beside a request, and after its answer.
-pub fn nudge(context: Context, method: &Method) {
+/// Delivers beside a request, and after its answer, if an instance's traffic has not looked for what is due for a while.
+pub fn nudge(context: Context, _: &Method) {
     thread_local! {
         static LOOKED_AT: Cell<i64> = const { Cell::new(0) };
     }
-    let is_read = matches!(*method, Method::GET | Method::HEAD);
-    if is_read && now() < LOOKED_AT.get() + LOOK_EVERY {
-        return;
+    if now() >= LOOKED_AT.get() + LOOK_EVERY {
+        LOOKED_AT.set(now());
+        wasip3::spawn(stay(context, Vec::new()));
     }
-    LOOKED_AT.set(now());
-    spin_sdk::wasip3::spawn(async move {
-        if let Err(problem) = stay(&context).await {
-            eprintln!("level=error service=events event=not-delivered error={problem:?}");
-        }
-    });
 }
 
-/// Delivers what is due, and what will be in the next seconds.
-async fn stay(context: &Context) -> Result<(), Problem> {
-    let leave_at = now() + PATIENCE;
-    while let Some(due_at) = run(context).await? {
-        if due_at > leave_at {
-            break;
-        }
-        let pause = Duration::from_millis((due_at - now()).try_into().unwrap_or(0));
-        spin_sdk::time::sleep(pause).await;
+/// Delivers events that were just published, beside the request that did, to those who want them. The others come past them with the
+/// next ones they want, or when somebody looks for what is due.
+#[cfg(not(test))]
+pub async fn wake(context: &Context, events: &[Event]) -> Result<(), Problem> {
+    let wanted = |it: &&Subscription| events.iter().any(|event| it.wants(&event.kind));
+    let subscriptions: Vec<_> = settings::subscriptions()?.iter().filter(wanted).collect();
+    if !subscriptions.is_empty() {
+        wasip3::spawn(stay(context.clone(), subscriptions));
     }
     Ok(())
 }
 
+/// Nothing is beside a test.
+#[cfg(test)]
+pub async fn wake(_: &Context, _: &[Event]) -> Result<(), Problem> {
+    Ok(())
+}
+
+/// Delivers what is due, and what will be in the next seconds: to these consumers, or to all.
+async fn stay(context: Context, consumers: Vec<&'static Subscription>) {
+    let leave_at = now() + PATIENCE;
+    loop {
+        let due_at = match deliver_to(&context, &consumers).await {
+            Ok(Some(due_at)) if due_at <= leave_at => due_at,
+            Ok(_) => return,
+            Err(problem) => {
+                return eprintln!(
+                    "level=error service=events event=not-delivered error={problem:?}"
+                );
+            }
+        };
+        let pause = Duration::from_millis((due_at - now()).try_into().unwrap_or(0));
+        spin_sdk::time::sleep(pause).await;
+    }
+}
+
 /// Delivers what is due to whom nobody else delivers. Says when something of it is due again.
 pub async fn run(context: &Context) -> Result<Option<i64>, Problem> {
-    let subscriptions = settings::subscriptions()?;
+    deliver_to(context, &[]).await
+}
+
+async fn deliver_to(
+    context: &Context,
+    consumers: &[&'static Subscription],
+) -> Result<Option<i64>, Problem> {
+    let all: Vec<_> = settings::subscriptions()?.iter().collect();
+    let consumers = if consumers.is_empty() {
+        &all[..]
+    } else {
+        consumers
+    };
     let lease = Uuid::now_v7().to_string();
-    let claimed = store::claim(subscriptions, &lease, now(), now() + LEASE).await?;
+    let claimed = store::claim(consumers, &lease, now(), now() + LEASE).await?;
     let forward = claimed.into_iter().filter_map(|claimed| {
-        let subscription = subscriptions
+        let subscription = consumers
             .iter()
             .find(|it| it.consumer == claimed.consumer)?;
         Some(bring_forward(context, subscription, claimed, &lease))
@@ -116,13 +147,11 @@ async fn bring_forward(
             most_attempts,
             now(),
         );
-        if !store::progress(consumer, lease, &work, &progress, now() + LEASE).await? {
-            return Ok(None);
+        match store::progress(consumer, lease, &work, &progress, now() + LEASE).await? {
+            Lease::Held => failures = 0,
+            Lease::Ended => return Ok(progress.rest.map(|(_, due_at)| due_at)),
+            Lease::Lost => return Ok(None),
         }
-        if let Some((_, due_at)) = progress.rest {
-            return Ok(Some(due_at));
-        }
-        failures = 0;
     }
 }
 

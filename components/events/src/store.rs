@@ -41,6 +41,17 @@ impl Work {
     }
 }
 
+/// What has become of a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lease {
+    /// It goes on.
+    Held,
+    /// It is over: there is nothing left to do, or the consumer is to be left alone.
+    Ended,
+    /// Somebody else has it.
+    Lost,
+}
+
 /// What became of events that were sent to the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Appended {
@@ -94,7 +105,7 @@ pub async fn append(events: &[Event]) -> Result<Appended, Error> {
 
 /// Takes the leases of the consumers that are due, until `lease_ends`. A consumer that is new begins with the log as it is kept.
 pub async fn claim(
-    subscriptions: &[Subscription],
+    subscriptions: &[&Subscription],
     lease: &str,
     now: i64,
     lease_ends: i64,
@@ -113,14 +124,14 @@ pub async fn work(consumer: &str, now: i64) -> Result<Work, Error> {
     }
 }
 
-/// Notes down what a round has changed, if the lease is still there; says whether it was.
+/// Notes down what a round has changed, if the lease is still there. Where nothing is left to do the lease ends in the same step.
 pub async fn progress(
     consumer: &str,
     lease: &str,
     work: &Work,
     progress: &Progress,
     lease_ends: i64,
-) -> Result<bool, Error> {
+) -> Result<Lease, Error> {
     match settings::broker().await? {
         Broker::Sqlite => Ok(sqlite::progress(consumer, lease, progress, lease_ends).await?),
         Broker::Redis(redis) => {

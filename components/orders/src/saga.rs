@@ -147,7 +147,12 @@ async fn take(neighbours: &Neighbours, order: &Order) -> Result<Outcome, NotNow>
         Step::Price => price(neighbours, order).await,
         Step::Reserve => reserve(neighbours, order).await,
         Step::Authorize => authorize(neighbours, order).await,
-        Step::Settle => settle(neighbours, order).await,
+        Step::Settle => {
+            // Whoever hears that the order is confirmed need not wait for the money.
+            let context = neighbours.context().clone();
+            spawn(async move { OUTBOX.publish(&context).await }).await;
+            settle(neighbours, order).await
+        }
         Step::UndoPayment => undo_payment(neighbours, order).await,
         Step::UndoStock => neighbours.release(order).await.map(|()| Outcome::Done),
         Step::Done => Ok(Outcome::Done),

@@ -22,7 +22,7 @@ use souk_chassis::background::now;
 use souk_events::Event;
 use spin_sdk::redis::{Connection, RedisParameter, RedisResult};
 
-use super::{Appended, Claimed, Error, Work};
+use super::{Appended, Claimed, Error, Lease, Work};
 use crate::api::{EventFilter, LetterFilter};
 use crate::delivery::{MOST_HELD, WINDOW};
 use crate::domain::{
@@ -106,13 +106,13 @@ impl Redis {
 
     pub async fn claim(
         &self,
-        subscriptions: &[Subscription],
+        subscriptions: &[&Subscription],
         lease: &str,
         now: i64,
         lease_ends: i64,
     ) -> Result<Vec<Claimed>, Error> {
         let mut arguments = vec![now.to_string(), lease.to_owned(), lease_ends.to_string()];
-        arguments.extend(names(subscriptions));
+        arguments.extend(subscriptions.iter().map(|it| it.consumer.clone()));
         let claimed = self
             .run(
                 include_str!("redis/claim.lua"),
@@ -142,7 +142,7 @@ impl Redis {
             WINDOW.to_string(),
             MOST_HELD.to_string(),
         ];
-        let keys = [LOG, &key(consumer), &held(consumer)];
+        let keys = [LOG, &key(consumer), &held(consumer), LAST];
         let found: Read = read(
             &self
                 .run(include_str!("redis/work.lua"), &keys, arguments)
@@ -192,7 +192,7 @@ impl Redis {
         work: &Work,
         progress: &Progress,
         lease_ends: i64,
-    ) -> Result<bool, Error> {
+    ) -> Result<Lease, Error> {
         let (why, due_at) = match &progress.rest {
             Some((why, due_at)) => (why.as_str(), *due_at),
             None => ("", lease_ends),
@@ -212,11 +212,13 @@ impl Redis {
             .map(|item| item.position)
             .filter(|position| *position <= progress.position);
         arguments.extend(passed.map(|position| format!("{position}-0")));
-        let keys = [LOG, &key(consumer), &held(consumer), &dead(consumer)];
-        Ok(self
-            .run(include_str!("redis/progress.lua"), &keys, arguments)
-            .await?
-            == "1")
+        let keys = [LOG, &key(consumer), &held(consumer), &dead(consumer), LAST];
+        let script = include_str!("redis/progress.lua");
+        Ok(match &*self.run(script, &keys, arguments).await? {
+            "held" => Lease::Held,
+            "ended" => Lease::Ended,
+            _ => Lease::Lost,
+        })
     }
 
     pub async fn release(

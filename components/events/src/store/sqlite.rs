@@ -6,7 +6,7 @@ use souk_store::{
     Column, Database, Error, FromRow, Json, Migration, Row, Synchronous, Value, json,
 };
 
-use super::{Appended, Claimed, Work};
+use super::{Appended, Claimed, Lease, Work};
 use crate::api::{EventFilter, LetterFilter};
 use crate::delivery::{MOST_HELD, WINDOW};
 use crate::domain::{DeadLetter, Item, Logged, Origin, Progress, Standing, Subscription, rfc3339};
@@ -45,7 +45,7 @@ macro_rules! due {
 
 /// Takes the leases of the consumers that are due. A consumer that is new begins with the log as it is kept.
 pub async fn claim(
-    subscriptions: &[Subscription],
+    subscriptions: &[&Subscription],
     lease: &str,
     now: i64,
     lease_ends: i64,
@@ -103,7 +103,10 @@ pub async fn work(consumer: &str, now: i64) -> Result<Work, Error> {
                         FROM log WHERE position > ?2 ORDER BY position LIMIT ?3";
     let place: Option<Place> = DELIVERY.read_one(PLACE, [consumer.into()]).await?;
     let Place { position, held } = place.unwrap_or_default();
-    let mut items: Vec<Item> = DELIVERY.read(HELD, [consumer.into(), now.into()]).await?;
+    let mut items: Vec<Item> = match held {
+        0 => Vec::new(),
+        _ => DELIVERY.read(HELD, [consumer.into(), now.into()]).await?,
+    };
     items.sort_by_key(|item| item.position);
     let window = WINDOW.min(MOST_HELD - held).max(0);
     let next: Vec<Item> = DELIVERY
@@ -149,16 +152,19 @@ impl FromRow for Place {
     }
 }
 
-/// Notes down what a round has changed, if the lease is still there; says whether it was.
+/// Notes down what a round has changed, if the lease is still there. Where nothing is left to do the lease ends in the same statement.
 pub async fn progress(
     consumer: &str,
     lease: &str,
     progress: &Progress,
     lease_ends: i64,
-) -> Result<bool, Error> {
+) -> Result<Lease, Error> {
     const SQL: &str = "UPDATE subscriptions SET position = max(position, ?3), changes = ?4, last_error = coalesce(?5, last_error), \
-                       failures = iif(?5 IS NULL, 0, failures + 1), lease = iif(?5 IS NULL, lease, NULL), due_at = ?6 \
-                       WHERE consumer = ?1 AND lease = ?2 RETURNING 1";
+                       failures = iif(?5 IS NULL, 0, failures + 1), \
+                       (lease, due_at) = (SELECT iif(?5 IS NOT NULL OR done, NULL, lease), iif(?5 IS NULL AND done, 0, ?6) \
+                           FROM (SELECT ?4 = '{}' AND ?3 >= (SELECT max(position) FROM log) \
+                               AND NOT EXISTS (SELECT 1 FROM held WHERE consumer = ?1 AND state <> 'dead') AS done)) \
+                       WHERE consumer = ?1 AND lease = ?2 RETURNING lease IS NOT NULL";
     let changes = match progress.hold.is_empty() && progress.done.is_empty() {
         true => "{}".into(),
         false => json(&serde_json::json!({"hold": progress.hold, "done": progress.done})),
@@ -175,7 +181,12 @@ pub async fn progress(
         why.into(),
         due_at.into(),
     ];
-    Ok(DELIVERY.write_one::<()>(SQL, parameters).await?.is_some())
+    let leased: Option<Column<bool>> = DELIVERY.write_one(SQL, parameters).await?;
+    Ok(match leased {
+        Some(Column(true)) => Lease::Held,
+        Some(Column(false)) => Lease::Ended,
+        None => Lease::Lost,
+    })
 }
 
 /// Ends a lease, unless something came meanwhile: then this is none. Says when something that is held back is due.

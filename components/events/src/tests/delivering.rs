@@ -3,8 +3,8 @@
 use super::consumers::{fail, heal, taken};
 use super::*;
 use crate::domain::Failure;
-use crate::store;
 use crate::store::tests::run;
+use crate::store::{self, Lease};
 
 const ALWAYS: i64 = i64::MAX;
 
@@ -167,10 +167,10 @@ fn whoever_lost_the_lease_writes_nothing() {
     published(&[("1", "a")]);
     deliver();
     published(&[("2", "a")]);
-    let subscriptions = crate::settings::subscriptions().unwrap();
+    let subscriptions: Vec<_> = crate::settings::subscriptions().unwrap().iter().collect();
     let now = souk_chassis::background::now();
     let claim = |lease, now| {
-        block_on(store::claim(subscriptions, lease, now, now + 10))
+        block_on(store::claim(&subscriptions, lease, now, now + 10))
             .unwrap()
             .len()
     };
@@ -184,20 +184,26 @@ fn whoever_lost_the_lease_writes_nothing() {
         done: vec![],
         rest: None,
     };
-    assert!(!block_on(store::progress("first", "mine", &work, &progress, now)).unwrap());
+    assert_eq!(
+        block_on(store::progress("first", "mine", &work, &progress, now)).unwrap(),
+        Lease::Lost
+    );
     assert_eq!(
         block_on(store::release("first", "mine", now)).unwrap(),
         Some(None)
     );
-    assert!(block_on(store::progress("first", "theirs", &work, &progress, now)).unwrap());
+    assert_eq!(
+        block_on(store::progress("first", "theirs", &work, &progress, now)).unwrap(),
+        Lease::Ended
+    );
 }
 
 #[test]
 fn a_lease_ends_only_where_nothing_has_come_meanwhile() {
     published(&[("1", "a")]);
-    let subscriptions = crate::settings::subscriptions().unwrap();
+    let subscriptions: Vec<_> = crate::settings::subscriptions().unwrap().iter().collect();
     let now = souk_chassis::background::now();
-    block_on(store::claim(subscriptions, "mine", now, now + 10_000)).unwrap();
+    block_on(store::claim(&subscriptions, "mine", now, now + 10_000)).unwrap();
     assert_eq!(
         block_on(store::release("first", "mine", now)).unwrap(),
         None

@@ -1,9 +1,9 @@
--- Notes down what a round has changed, if the lease is still there. Returns whether it was.
+-- Notes down what a round has changed, if the lease is still there. Where nothing is left to do the lease ends. Returns what became of it.
 -- ARGV: the consumer, the lease, how far it has come, until when it is left alone or the lease lasts, why it is left alone (or nothing),
 -- what is held back and what was delivered of that, the moment, then the ids that are delivered or held back.
-local log, consumer, held, dead = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local log, consumer, held, dead, last = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 if redis.call('HGET', consumer, 'lease') ~= ARGV[2] then
-    return '0'
+    return 'lost'
 end
 
 local changes = cjson.decode(ARGV[6])
@@ -57,10 +57,14 @@ end
 
 local position = math.max(tonumber(ARGV[3]), tonumber(redis.call('HGET', consumer, 'position')))
 redis.call('HSET', consumer, 'position', string.format('%.0f', position), 'due_at', ARGV[4])
-if ARGV[5] == '' then
-    redis.call('HSET', consumer, 'failures', 0)
-else
+if ARGV[5] ~= '' then
     redis.call('HINCRBY', consumer, 'failures', 1)
     redis.call('HSET', consumer, 'last_error', ARGV[5], 'lease', '')
+    return 'ended'
 end
-return '1'
+redis.call('HSET', consumer, 'failures', 0)
+if not next_due and position >= tonumber(redis.call('GET', last)) then
+    redis.call('HSET', consumer, 'lease', '', 'due_at', 0)
+    return 'ended'
+end
+return 'held'

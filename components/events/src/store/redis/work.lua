@@ -34,6 +34,10 @@ if window > 0 then
         end
     end
 end
+-- What is not there any more, such as what somebody trimmed, is not waited for.
+if window > 0 and #answer.entries == 0 then
+    redis.call('HSET', consumer, 'position', redis.call('GET', KEYS[4]) or 0)
+end
 -- An empty table would be written as an object.
 if #answer.held == 0 then answer.held = nil end
 if #answer.entries == 0 then answer.entries = nil end
