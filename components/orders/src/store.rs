@@ -200,8 +200,14 @@ pub async fn due(now: i64, limit: i64) -> Result<Vec<Due>, Error> {
 
 /// Makes the saga of an order due that waits for its next attempt; none where it is done, or somebody has it.
 pub async fn make_due(id: &str, now: i64) -> Result<Option<Due>, Error> {
+    // Mostly it is not waiting, and to read takes no lock.
+    const WAITS: &str = "SELECT 1 FROM orders WHERE id = ?1 AND lease IS NULL AND due_at > ?2";
     const SQL: &str = "UPDATE orders SET due_at = ?2 WHERE id = ?1 AND lease IS NULL AND due_at > ?2 RETURNING id, step";
-    write(SQL, [id.into(), now.into()]).await
+    let parameters = || [id.into(), now.into()];
+    match DATABASE.read_one(WAITS, parameters()).await? {
+        Some(()) => write(SQL, parameters()).await,
+        None => Ok(None),
+    }
 }
 
 /// Takes a saga that is due at this step for the bearer of a lease, for a further attempt; none if somebody else was faster.

@@ -8,7 +8,8 @@ use uuid::Uuid;
 
 use crate::store;
 
-/// What lists need of a movement of stock.
+/// What lists need of a movement of stock. (What an order held and now takes for good could not be ordered before either, so that one is
+/// not listened to.)
 #[derive(Deserialize)]
 struct Moved {
     product_id: Uuid,
