@@ -220,9 +220,12 @@ pub const BOOKS: &[Check] = &[
     (
         "availability",
         "SELECT 'product ' || product_id || ': products knows ' || ifnull(known.available || ' at ' || known.version, 'nothing') \
-             || ', in stock are ' || ifnull(on_hand - reserved || ' at ' || stock.version, 'none') \
-         FROM inventory.stock FULL JOIN products.availability AS known USING (product_id) \
-         WHERE (on_hand - reserved, stock.version) IS NOT (known.available, known.version)",
+             || ', in stock are ' || ifnull(on_hand - reserved || ' since ' || since || ' at ' || stock.version, 'none') \
+         FROM inventory.stock \
+         LEFT JOIN (SELECT product_id, max(version) AS since FROM inventory.ledger \
+             WHERE on_hand_change <> reserved_change OR version = 1 GROUP BY product_id) USING (product_id) \
+         FULL JOIN products.availability AS known USING (product_id) \
+         WHERE on_hand - reserved IS NOT known.available OR NOT ifnull(known.version BETWEEN since AND stock.version, FALSE)",
     ),
     (
         "stock of products",

@@ -5,10 +5,10 @@ use serde_json::json;
 use souk_tests::audit::{self, Answers, Placed, Promise};
 use souk_tests::{Shop, souk_only};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use crate::load::Load;
+use crate::load::{Closing, Load};
 use crate::plan;
 use crate::site::{self, Site};
 
@@ -160,8 +160,9 @@ fn whatever_is_broken_the_auditor_says_so() {
     };
     let answers = std::thread::scope(|scope| {
         let answers = scope.spawn(|| load.run(4));
+        let closing = Closing(&over);
         std::thread::sleep(Duration::from_secs(6));
-        over.store(true, Ordering::SeqCst);
+        drop(closing);
         answers.join().unwrap()
     });
     site.wait_for_rest();

@@ -1,10 +1,10 @@
 //! A host that is killed at random moments.
 
 use souk_tests::{Shop, souk_only};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use crate::load::Load;
+use crate::load::{Closing, Load};
 use crate::plan::{self, Kill};
 use crate::site::Site;
 
@@ -32,6 +32,7 @@ fn killed_at_random_moments_the_books_balance() {
     };
     let (host, answers) = std::thread::scope(|scope| {
         let answers = scope.spawn(|| load.run(8));
+        let closing = Closing(&over);
         std::thread::sleep(Duration::from_secs(2));
         shop.into_host().unwrap().kill();
         let mut kills = 1;
@@ -48,7 +49,7 @@ fn killed_at_random_moments_the_books_balance() {
         }
         println!("the host was killed {kills} times");
         let host = site.start();
-        over.store(true, Ordering::SeqCst);
+        drop(closing);
         (host, answers.join().unwrap())
     });
     site.wait_for_rest();

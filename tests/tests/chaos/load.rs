@@ -41,6 +41,7 @@ impl Load<'_> {
         let clients: Vec<_> = (1..=customers)
             .map(|number| Client::new(self, number))
             .collect();
+        let collector = self.collector();
         let mut answers = Answers {
             admin: site::admin(),
             customers: Vec::new(),
@@ -61,7 +62,22 @@ impl Load<'_> {
                 .promises
                 .extend(clerk.join().expect("a clerk who came to an end"));
         });
+        answers.customers.push(collector);
         answers
+    }
+
+    /// Somebody who has put into the cart what is going to be deleted, and does nothing else.
+    fn collector(&self) -> Known {
+        let mut known = nobody(account(0, 0));
+        let mut caller = Caller::new(self.url, known.account.clone());
+        caller.register().expect("a shop that is there");
+        for product in &self.catalogue.doomed {
+            let path = format!("/api/cart/items/{product}");
+            let put = json!({"quantity": 1});
+            let cart = caller.insist(PATIENCE, "PUT", &path, None, &put);
+            known.cart = cart.map(|cart| cart_of(&cart.json()));
+        }
+        known
     }
 
     fn is_over(&self) -> bool {
@@ -70,6 +86,15 @@ impl Load<'_> {
 
     fn think(&self, numbers: &mut StdRng) {
         std::thread::sleep(Duration::from_millis(numbers.random_range(0..=self.pause)));
+    }
+}
+
+/// Sends the clients home when it is dropped, also by a test that fails: it would wait for them for ever.
+pub struct Closing<'a>(pub &'a AtomicBool);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
     }
 }
 

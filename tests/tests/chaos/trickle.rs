@@ -6,7 +6,7 @@ use souk_tests::{Account, Caller, Reply, Shop, client, souk_only};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::load::Load;
+use crate::load::{Closing, Load};
 use crate::plan::{self, Kill};
 use crate::site::Site;
 
@@ -40,6 +40,7 @@ fn without_a_ticker_a_trickle_of_traffic_is_enough() {
     };
     let answers = std::thread::scope(|scope| {
         let answers = scope.spawn(|| load.run(6));
+        let closing = Closing(&over);
         std::thread::sleep(Duration::from_secs(2));
         shop.into_host().unwrap().kill();
         for kill in plan::kills(seed, KILLS) {
@@ -51,7 +52,7 @@ fn without_a_ticker_a_trickle_of_traffic_is_enough() {
         // The clients go home, and the last of what they asked for is interrupted too.
         let host = site.start();
         std::thread::sleep(Duration::from_millis(700));
-        over.store(true, Ordering::SeqCst);
+        drop(closing);
         let answers: Answers = answers.join().unwrap();
         host.kill();
         answers
