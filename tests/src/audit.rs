@@ -6,6 +6,7 @@
 mod api;
 mod books;
 mod checks;
+mod log;
 
 pub use api::cart_of;
 
@@ -89,27 +90,36 @@ pub struct Findings {
     pub compared: String,
 }
 
-/// Audits a shop: the databases in a folder, and the API at a URL.
-pub fn run(url: &str, state_dir: &Path, answers: &Answers) -> Findings {
-    let mut found = run_offline(state_dir, answers);
+/// Where a shop's books are.
+pub struct Books<'a> {
+    /// The folder of the databases.
+    pub state_dir: &'a Path,
+    /// Where the log of events can be asked for, and as whom, if it is not in a database of that folder.
+    pub log: Option<(&'a str, &'a Account)>,
+}
+
+/// Audits a shop: its books, and the API at a URL.
+pub fn run(url: &str, books: &Books<'_>, answers: &Answers) -> Findings {
+    let mut found = run_offline(books, answers);
     found.take(api::compare(url, answers));
     found
 }
 
-/// Audits the databases in a folder alone.
-pub fn run_offline(state_dir: &Path, answers: &Answers) -> Findings {
+/// Audits the books alone.
+pub fn run_offline(books: &Books<'_>, answers: &Answers) -> Findings {
     let mut found = Findings::default();
-    match books::open(state_dir) {
+    match books::open(books) {
         Ok(books) => found.take(books::compare(&books, answers)),
-        Err(error) => found.complain("books", format!("the databases cannot be read: {error}")),
+        Err(error) => found.complain("books", format!("they cannot be read: {error}")),
     }
     found
 }
 
-/// What has not come to rest yet in the databases of a shop; empty when an audit makes sense.
-pub fn unrest(state_dir: &Path) -> Vec<String> {
-    let read = books::open(state_dir).and_then(|books| books::unrest(&books));
-    read.unwrap_or_else(|error| vec![error.to_string()])
+/// What has not come to rest yet in a shop; empty when an audit makes sense.
+pub fn unrest(books: &Books<'_>) -> Vec<String> {
+    let read = books::open(books)
+        .and_then(|books| books::unrest(&books).map_err(|error| error.to_string()));
+    read.unwrap_or_else(|error| vec![error])
 }
 
 impl Findings {

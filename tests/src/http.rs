@@ -3,7 +3,7 @@
 use reqwest::blocking::{Client, RequestBuilder};
 use reqwest::header::HeaderMap;
 use std::sync::Barrier;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A client that follows no redirects and waits for 20 seconds at most.
 ///
@@ -107,4 +107,16 @@ pub fn at_once(count: usize, ask: impl Fn() -> Reply + Sync) -> Vec<Reply> {
             .map(|one| one.join().expect("an answer"))
             .collect()
     })
+}
+
+/// Asks again until something is so.
+///
+/// # Panics
+/// When it is not for 30 seconds.
+pub fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }

@@ -21,7 +21,7 @@ mod shop;
 pub use caller::{Account, Caller};
 pub use customer::{Customer, Session, address, cards, order, payment_method};
 pub use host::{Exit, Host, Launch};
-pub use http::{Reply, at_once, client};
+pub use http::{Reply, at_once, client, eventually};
 pub use mailbox::{Mailbox, Posted};
 pub use processor::{Asked, Books, Mishap, PROCESSOR_KEY, Processor};
 pub use redis::Redis;

@@ -8,8 +8,7 @@ use uuid::Uuid;
 
 use crate::store;
 
-/// What lists need of a movement of stock. (What an order held and now takes for good could not be ordered before either, so that one is
-/// not listened to.)
+/// What lists need of a movement of stock. (Also of what an order takes for good: where it had expired before, it was for sale again.)
 #[derive(Deserialize)]
 struct Moved {
     product_id: Uuid,

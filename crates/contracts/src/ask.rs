@@ -3,7 +3,7 @@
 use axum::body::{Body, to_bytes};
 use futures::executor::block_on;
 use http::{HeaderMap, Request};
-use serde_json::Value;
+use serde_json::{Value, json};
 use souk_chassis::{Caller, Service};
 use souk_tokens::Role;
 
@@ -40,6 +40,16 @@ impl Answer {
             .filter_map(|error| error["field"].as_str())
             .collect()
     }
+}
+
+/// Delivers an event to a service, as the broker does.
+pub fn deliver(service: &'static Service, kind: &str, data: Value) -> Answer {
+    let event = json!({
+        "specversion": "1.0", "id": "e1", "source": "/services/others", "type": kind, "subject": "s",
+        "time": "2026-01-01T00:00:00.000Z", "data": data,
+    });
+    let ask = Ask::of(service).service("events").json(event);
+    ask.send("POST", "/internal/events")
 }
 
 impl Ask {

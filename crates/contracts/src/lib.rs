@@ -40,6 +40,6 @@ mod conformance;
 mod events;
 mod replay;
 
-pub use ask::{Answer, Ask};
+pub use ask::{Answer, Ask, deliver};
 pub use events::{Listens, listeners, schemas, wrong_with, wrong_with_events};
 pub use replay::{Interaction, interactions, missing, replay};

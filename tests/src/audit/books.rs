@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::checks::{self, BOOKS, COUNTS, REST};
-use super::{Answers, Findings, Promise};
+use super::{Answers, Books, Findings, Promise, log};
+use crate::Caller;
 
 /// The services with a database and an outbox in it.
 pub const PUBLISHERS: [&str; 6] = [
@@ -18,10 +19,18 @@ pub const PUBLISHERS: [&str; 6] = [
 ];
 
 /// Opens them read-only, whether a host has them open or not.
-pub fn open(state_dir: &Path) -> rusqlite::Result<Connection> {
+pub fn open(books: &Books<'_>) -> Result<Connection, String> {
+    let opened = attach(books.state_dir, books.log.is_none()).map_err(|error| error.to_string())?;
+    if let Some((url, account)) = books.log {
+        log::copy(&opened, &mut Caller::new(url, account.clone()))?;
+    }
+    Ok(opened)
+}
+
+fn attach(state_dir: &Path, with_log: bool) -> rusqlite::Result<Connection> {
     let books = Connection::open_in_memory()?;
     books.busy_timeout(Duration::from_secs(10))?;
-    for name in PUBLISHERS.into_iter().chain(["events"]) {
+    for name in PUBLISHERS.into_iter().chain(with_log.then_some("events")) {
         let file = state_dir.join(format!("{name}.db"));
         let uri = format!("file:{}?mode=ro", file.display());
         books.execute(&format!("ATTACH ?1 AS {name}"), [uri])?;

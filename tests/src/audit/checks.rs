@@ -23,8 +23,8 @@ pub const REST: &[Check] = &[
     ),
     (
         "delivery",
-        "SELECT held.state || ' for ' || held.consumer || ': ' || log.type || ' of ' || log.subject || ' at ' || held.position \
-             || ', attempts ' || held.attempts || ': ' || ifnull(held.reason, '-') \
+        "SELECT held.state || ' for ' || held.consumer || ': ' || ifnull(log.type || ' of ' || log.subject || ' at ' || held.position || ', attempts ' || held.attempts, '?') \
+             || ': ' || ifnull(held.reason, '-') \
          FROM events.held LEFT JOIN events.log USING (position)",
     ),
     (

@@ -1,13 +1,13 @@
-//! `audit --url URL --state-dir DIR --answers FILE`: whether the books of a shop at rest balance.
+//! `audit --url URL --state-dir DIR --answers FILE [--log api]`: whether the books of a shop at rest balance.
 //!
 //! It prints each discrepancy on a line, then what it compared, and ends with 0 when there is none. `FILE` is what clients were
-//! answered, as JSON of [`Answers`].
+//! answered, as JSON of [`Answers`]. With `--log api` the log of events is asked for there, since it is not in the folder.
 
-use souk_tests::audit::{self, Answers};
+use souk_tests::audit::{self, Answers, Books};
 use std::path::Path;
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: audit --url URL --state-dir DIR --answers FILE";
+const USAGE: &str = "usage: audit --url URL --state-dir DIR --answers FILE [--log api]";
 
 fn main() -> ExitCode {
     match run() {
@@ -31,7 +31,12 @@ fn run() -> Result<bool, String> {
     let answers = std::fs::read(file).map_err(|error| format!("{file}: {error}"))?;
     let answers: Answers =
         serde_json::from_slice(&answers).map_err(|error| format!("{file}: {error}"))?;
-    let found = audit::run(url.trim_end_matches('/'), Path::new(state_dir), &answers);
+    let url = url.trim_end_matches('/');
+    let books = Books {
+        state_dir: Path::new(state_dir),
+        log: (value("--log") == Ok("api")).then_some((url, &answers.admin)),
+    };
+    let found = audit::run(url, &books, &answers);
     for discrepancy in &found.discrepancies {
         println!("{discrepancy}");
     }

@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 use serde_json::json;
-use souk_tests::audit::{self, Answers, Placed, Promise};
+use souk_tests::audit::{self, Answers, Books, Placed, Promise};
 use souk_tests::{Shop, souk_only};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -168,7 +168,7 @@ fn whatever_is_broken_the_auditor_says_so() {
     site.wait_for_rest();
     let good = tempfile::tempdir().unwrap();
     copy(&site.state_dir(), good.path());
-    let (fits, text) = site::audit(&site.url, good.path(), &answers, good.path());
+    let (fits, text) = site::audit(&site.url, good.path(), "database", &answers, good.path());
     assert!(fits, "{text}");
     println!("{text}");
 
@@ -176,7 +176,7 @@ fn whatever_is_broken_the_auditor_says_so() {
         is_found(good.path(), &answers, damage);
     }
     for (check, answers) in wrong(&answers) {
-        let (fits, text) = site::audit(&site.url, good.path(), &answers, good.path());
+        let (fits, text) = site::audit(&site.url, good.path(), "database", &answers, good.path());
         assert!(!fits && says(&text, check), "{check}:\n{text}");
     }
 }
@@ -185,7 +185,11 @@ fn is_found(good: &Path, answers: &Answers, (name, sql, check): &Damage) {
     let dir = tempfile::tempdir().unwrap();
     copy(good, dir.path());
     damage(&dir.path().join(format!("{name}.db")), sql);
-    let found = audit::run_offline(dir.path(), answers).discrepancies;
+    let books = Books {
+        state_dir: dir.path(),
+        log: None,
+    };
+    let found = audit::run_offline(&books, answers).discrepancies;
     let says = found.iter().any(|line| line.starts_with(check));
     assert!(says, "{check} after {sql}: {found:#?}");
 }

@@ -10,5 +10,6 @@ mod faults;
 mod kills;
 mod load;
 mod plan;
+mod redis;
 mod site;
 mod trickle;

@@ -1,7 +1,7 @@
 //! A shop that survives its host: always in the same folder and on the same port.
 
-use souk_tests::audit::{self, Answers};
-use souk_tests::{Account, Host, Launch, Shop};
+use souk_tests::audit::{self, Answers, Books};
+use souk_tests::{Account, Host, Launch, Redis, Shop};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,6 +17,8 @@ pub struct Site {
     /// Its URL, while a host serves it.
     pub url: String,
     launch: Launch,
+    /// Whether the log of events is in one of its databases.
+    has_log: bool,
 }
 
 /// What there is to buy.
@@ -41,7 +43,16 @@ impl Site {
             launch: launch.dir(dir.path()),
             url: format!("http://127.0.0.1:{port}"),
             dir,
+            has_log: true,
         }
+    }
+
+    /// The same, with the log of events in this Redis.
+    pub fn with_log_in(mut self, redis: &Redis) -> Self {
+        let launch = self.launch.variable("broker", "redis");
+        self.launch = launch.variable("broker_redis_url", &redis.url());
+        self.has_log = false;
+        self
     }
 
     /// How its host starts.
@@ -101,12 +112,17 @@ impl Site {
 
     /// What is still under way.
     pub fn unrest(&self) -> Vec<String> {
-        audit::unrest(&self.state_dir())
+        let (state_dir, admin) = (self.state_dir(), admin());
+        audit::unrest(&Books {
+            state_dir: &state_dir,
+            log: (!self.has_log).then_some((&self.url, &admin)),
+        })
     }
 
     /// Has the auditor look at the shop. What it found wrong is kept.
     pub fn audit(self, host: &Host, answers: &Answers) {
-        let (fits, text) = audit(&self.url, &self.state_dir(), answers, self.dir.path());
+        let log = if self.has_log { "database" } else { "api" };
+        let (fits, text) = audit(&self.url, &self.state_dir(), log, answers, self.dir.path());
         println!("{text}");
         if !fits {
             let output = self.dir.path().join("host.txt");
@@ -118,11 +134,19 @@ impl Site {
 }
 
 /// What the auditor, a program of its own, says of a shop, and whether everything fits.
-pub fn audit(url: &str, state_dir: &Path, answers: &Answers, scratch: &Path) -> (bool, String) {
+pub fn audit(
+    url: &str,
+    state_dir: &Path,
+    log: &str,
+    answers: &Answers,
+    scratch: &Path,
+) -> (bool, String) {
     let file = scratch.join("answers.json");
     std::fs::write(&file, serde_json::to_vec_pretty(answers).unwrap()).unwrap();
     let mut auditor = Command::new(env!("CARGO_BIN_EXE_audit"));
-    auditor.args(["--url", url, "--state-dir"]).arg(state_dir);
+    auditor
+        .args(["--url", url, "--log", log, "--state-dir"])
+        .arg(state_dir);
     let output = auditor.arg("--answers").arg(&file).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);

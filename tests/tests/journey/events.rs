@@ -2,18 +2,8 @@
 
 use serde_json::{Value, json};
 use souk_contracts::{listeners, schemas, wrong_with};
-use souk_tests::{Redis, Reply, Shop, cards, order, redis_server, souk_only, unique};
+use souk_tests::{Redis, Reply, Shop, cards, eventually, order, redis_server, souk_only, unique};
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
-
-/// Asks again until something is so.
-fn eventually(what: &str, is_so: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
 
 /// All events of the log that fit a query, oldest first.
 fn log(shop: &Shop, query: &str) -> Vec<Value> {

@@ -3,15 +3,7 @@
 use super::*;
 
 fn deliver(kind: &str, data: Value) -> u16 {
-    let event = json!({
-        "specversion": "1.0", "id": "e1", "source": "/services/others", "type": kind, "subject": "s",
-        "time": "2026-01-01T00:00:00.000Z", "data": data,
-    });
-    Ask::of(&SERVICE)
-        .service("events")
-        .json(event)
-        .send("POST", "/internal/events")
-        .status
+    souk_contracts::deliver(&SERVICE, kind, data).status
 }
 
 fn in_cart(user: &'static str) -> Vec<(u128, i64)> {

@@ -7,15 +7,15 @@ use super::*;
 use crate::store::OUTBOX;
 
 fn deliver(kind: &str, data: Value) -> u16 {
-    let event = json!({
-        "specversion": "1.0", "id": "e1", "source": "/services/others", "type": kind, "subject": "s",
-        "time": "2026-01-01T00:00:00.000Z", "data": data,
-    });
-    Ask::of(&SERVICE)
-        .service("events")
-        .json(event)
-        .send("POST", "/internal/events")
-        .status
+    souk_contracts::deliver(&SERVICE, kind, data).status
+}
+
+/// Type and available pieces of each event of a product, published or not.
+fn told_so_far(product: Uuid) -> Vec<(String, i64)> {
+    let published = souk_events::published()
+        .into_iter()
+        .map(|event| json!(event));
+    about(product, published.chain(outbox()))
 }
 
 /// The events in the outbox, as they are published.
@@ -26,10 +26,13 @@ fn outbox() -> Vec<Value> {
 
 /// Type and available pieces of each event of a product.
 fn told(product: Uuid) -> Vec<(String, i64)> {
-    let about = outbox()
-        .into_iter()
-        .filter(|event| event["subject"] == product.to_string());
-    about
+    about(product, outbox())
+}
+
+fn about(product: Uuid, events: impl IntoIterator<Item = Value>) -> Vec<(String, i64)> {
+    let events = events.into_iter();
+    events
+        .filter(|event| event["subject"] == product.to_string())
         .map(|event| {
             let kind = event["type"].as_str().unwrap().to_owned();
             (kind, event["data"]["available"].as_i64().unwrap())
@@ -65,6 +68,20 @@ fn every_movement_is_told_once() {
         ]
     );
     assert_eq!(wrong_with_events("inventory", &outbox()), [""; 0]);
+}
+
+#[test]
+fn what_had_expired_and_is_committed_is_told_to_be_gone() {
+    let product = stocked(1, 10);
+    reserve(1, &[(product, 3)]);
+    let_expire(1);
+    assert_eq!(Ask::of(&SERVICE).send("POST", "/internal/tick").status, 204);
+    assert_eq!(commit(1).status, 200);
+    let all = told_so_far(product);
+    assert_eq!(
+        all[1..],
+        [is("reserved", 7), is("released", 10), is("committed", 7)]
+    );
 }
 
 #[test]

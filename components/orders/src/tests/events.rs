@@ -9,14 +9,7 @@ use crate::store::OUTBOX;
 
 /// Delivers an event as the broker does.
 pub fn deliver(kind: &str, data: Value) {
-    let event = json!({
-        "specversion": "1.0", "id": "e1", "source": "/services/others", "type": kind, "subject": "s",
-        "time": "2026-01-01T00:00:00.000Z", "data": data,
-    });
-    let answer = Ask::of(&SERVICE)
-        .service("events")
-        .json(event)
-        .send("POST", "/internal/events");
+    let answer = souk_contracts::deliver(&SERVICE, kind, data);
     assert_eq!(answer.status, 204, "{}", answer.text);
 }
 
