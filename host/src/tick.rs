@@ -4,24 +4,33 @@
 use crate::body::full;
 use crate::dispatch::Dispatcher;
 use bytes::Bytes;
+use futures::future::join_all;
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 
-/// Ticks until dropped. A component that does not know the path is not called again.
+/// Ticks until dropped, each component by itself: one that takes its time keeps none of the others waiting.
 pub async fn run(dispatcher: Arc<Dispatcher>, every: Duration) {
-    let mut listening: Vec<String> = dispatcher.components().map(str::to_owned).collect();
+    join_all(
+        dispatcher
+            .components()
+            .map(|id| tick_component(&dispatcher, id, every)),
+    )
+    .await;
+}
+
+/// Calls one component at once and then again and again, unless it does not know the path.
+async fn tick_component(dispatcher: &Dispatcher, id: &str, every: Duration) {
     let mut interval = tokio::time::interval(every);
     // A slow tick must not be followed by a burst of them.
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    interval.tick().await;
-    while !listening.is_empty() {
+    loop {
         interval.tick().await;
-        let answers = listening.iter().map(|id| tick(&dispatcher, id));
-        let mut knows = futures::future::join_all(answers).await.into_iter();
-        listening.retain(|_| knows.next().unwrap_or(false));
+        if !tick(dispatcher, id).await {
+            return;
+        }
     }
 }
 

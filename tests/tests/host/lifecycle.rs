@@ -1,7 +1,7 @@
 //! From the listening line to the last log line.
 
 use nix::sys::signal::Signal::{SIGINT, SIGTERM};
-use souk_tests::{Launch, Reply, souk_only};
+use souk_tests::{Host, Launch, Reply, eventually, souk_only};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -138,9 +138,23 @@ fn json_lines_are_json_lines() {
 fn ticks_come_to_components_that_know_them() {
     souk_only!();
     let host = Launch::fixtures().args("--tick 1").start();
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while host.get("/kv/get?store=default&key=tick").text != "came" {
-        assert!(Instant::now() < deadline, "no tick came");
-        std::thread::sleep(Duration::from_millis(100));
+    wait_for_tick(&host);
+}
+
+#[test]
+fn a_component_that_hangs_at_its_tick_keeps_no_other_waiting() {
+    souk_only!();
+    let host = Launch::fixtures()
+        .args("--tick 1 --env HANG_AT_TICK=yes")
+        .start();
+    for _ in 0..3 {
+        wait_for_tick(&host);
+        host.get("/kv/delete?store=default&key=tick");
     }
+}
+
+fn wait_for_tick(host: &Host) {
+    eventually("a tick comes", || {
+        host.get("/kv/get?store=default&key=tick").text == "came"
+    });
 }

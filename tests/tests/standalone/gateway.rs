@@ -57,7 +57,7 @@ fn an_order_is_summarized_for_its_owner() {
     assert_eq!(summary.status, 200, "{}", summary.text);
     assert_eq!(
         summary.json(),
-        json!({"order": {}, "payment": {}, "warnings": []})
+        json!({"order": {}, "payment": {}, "notifications": [{}], "warnings": []})
     );
     assert_eq!(
         ask(&access_token([9; 32])).status,
@@ -74,5 +74,5 @@ fn the_health_of_all_is_asked_for() {
     let gateway = Service::among_stand_ins("gateway", "");
     let health = gateway.ask("GET", "/api/health", &[], &Value::Null).json();
     assert_eq!(health["status"], "ok", "{health}");
-    assert_eq!(health["services"].as_array().unwrap().len(), 6);
+    assert_eq!(health["services"].as_array().unwrap().len(), 8);
 }
