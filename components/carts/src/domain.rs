@@ -25,7 +25,7 @@ const DAY: u64 = 24 * 60 * 60;
 /// cart over looks for it, so a few are enough.
 const REMEMBERED: usize = 10;
 
-/// Orders of it that a cart remembers. An event that comes again comes soon, so a few are enough.
+/// Orders of it that a cart remembers one by one; of those before it remembers the last.
 const REMEMBERED_ORDERS: usize = 20;
 
 /// A cart as it is kept.
@@ -43,6 +43,9 @@ pub struct Cart {
     /// Of an account's cart: the orders whose lines were taken out last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ordered: Vec<Uuid>,
+    /// Orders up to this one, which has been forgotten, are done with: their ids sort by time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ordered_before: Option<Uuid>,
     /// Of a guest's cart: set once nothing may be changed in it any more, for good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed: Option<Closed>,
@@ -162,7 +165,7 @@ impl Cart {
 
     /// Takes out what was ordered, so many of each product, unless that was done for this order before; says whether it did.
     pub fn settle(&mut self, order: Uuid, ordered: &[(Uuid, i64)], now: u64) -> bool {
-        if self.ordered.contains(&order) {
+        if Some(order) <= self.ordered_before || self.ordered.contains(&order) {
             return false;
         }
         for (product_id, quantity) in ordered {
@@ -172,7 +175,8 @@ impl Cart {
         }
         self.lines.retain(|line| line.quantity > 0);
         let forgotten = (self.ordered.len() + 1).saturating_sub(REMEMBERED_ORDERS);
-        self.ordered.drain(..forgotten);
+        let forgotten = self.ordered.drain(..forgotten).max();
+        self.ordered_before = self.ordered_before.max(forgotten);
         self.ordered.push(order);
         self.changed(now);
         true

@@ -2,13 +2,16 @@
 
 use http::StatusCode;
 use serde::Deserialize;
-use souk_chassis::Problem;
 use souk_chassis::context::now;
+use souk_chassis::{Problem, background};
 use souk_events::Delivered;
 use uuid::Uuid;
 
 use crate::domain::Cart;
 use crate::store::{self, Error, Owner, Step};
+
+/// How long carts are looked through for one event, in milliseconds: less than the broker waits.
+const PATIENCE: i64 = 3_000;
 
 #[derive(Deserialize)]
 struct OrderConfirmed {
@@ -62,14 +65,36 @@ async fn take_out_what_was_ordered(order: OrderConfirmed) -> Result<(), Error> {
     change(&owner, |cart| cart.settle(order.order_id, &ordered, now())).await
 }
 
-/// Looks through all carts: a product is seldom deleted, and the store knows no other way to find those that have it.
-async fn drop_product(ProductDeleted { product_id }: ProductDeleted) -> Result<(), Error> {
-    for owner in store::owners()? {
-        if store::find(&owner)?.is_some_and(|cart| cart.line(product_id).is_some()) {
+/// Looks through all carts: a product is seldom deleted, and the store knows no other way to find those that have it. Where there are
+/// so many that it takes too long, the rest is done when the event comes again.
+async fn drop_product(ProductDeleted { product_id }: ProductDeleted) -> Result<(), Problem> {
+    let ends_at = background::now() + PATIENCE;
+    let after = store::dropped_to(product_id)?;
+    let mut keys = store::cart_keys()?;
+    keys.sort_unstable();
+    keys.retain(|key| Some(key) > after.as_ref());
+    for key in keys {
+        let owner = Owner::of_key(&key);
+        if let Some(owner) = owner.filter(|owner| has(owner, product_id)) {
             change(&owner, |cart| cart.remove(product_id, now())).await?;
         }
+        if background::now() > ends_at {
+            store::note_dropped_to(product_id, &key)?;
+            return Err(Problem::unavailable(
+                "there are more carts to look through",
+                1,
+            ));
+        }
     }
-    Ok(())
+    Ok(store::forget_dropped(product_id)?)
+}
+
+fn has(owner: &Owner, product_id: Uuid) -> bool {
+    // One that cannot be read now is looked at by whoever changes it.
+    let cart = store::find(owner);
+    cart.map_or(true, |cart| {
+        cart.is_some_and(|cart| cart.line(product_id).is_some())
+    })
 }
 
 /// Changes a cart, if there is one and it is not closed; `step` says whether it changed anything.

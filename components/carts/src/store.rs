@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `account:<user>`, `guest:<id>` | a [`Cart`] in JSON |
 //! | `key` | what guests' tokens are signed with |
+//! | `dropped:<product>` | how far the carts have been looked through for a product that is deleted |
 //! | `sweep` | when expired carts are to be looked for again, and where to go on |
 //! | `claim:<minute>:<key>` | that somebody is making an entry, see [`insert`] |
 //!
@@ -36,6 +37,7 @@ const ATTEMPTS: u32 = 60;
 const ACCOUNTS: &str = "account:";
 const GUESTS: &str = "guest:";
 const CLAIMS: &str = "claim:";
+const DROPPED: &str = "dropped:";
 const KEY: &str = "key";
 const SWEEP: &str = "sweep";
 
@@ -80,6 +82,14 @@ pub enum Owner {
 }
 
 impl Owner {
+    /// Whose cart it is that has this key.
+    pub fn of_key(key: &str) -> Option<Self> {
+        match key.strip_prefix(ACCOUNTS) {
+            Some(user) => Some(Self::Account(user.to_owned())),
+            None => Some(Self::Guest(key.strip_prefix(GUESTS)?.parse().ok()?)),
+        }
+    }
+
     fn key(&self) -> String {
         match self {
             Self::Account(user) => format!("{ACCOUNTS}{user}"),
@@ -164,14 +174,27 @@ pub fn next_sweep() -> Result<u64, Error> {
     Ok(sweep.map_or(0, |sweep| sweep.due))
 }
 
-/// Everybody who has a cart, in no order.
-pub fn owners() -> Result<Vec<Owner>, Error> {
-    let keys = Bucket::open()?.keys()?;
-    let owner = |key: &String| match key.strip_prefix(ACCOUNTS) {
-        Some(user) => Some(Owner::Account(user.to_owned())),
-        None => Some(Owner::Guest(key.strip_prefix(GUESTS)?.parse().ok()?)),
-    };
-    Ok(keys.iter().filter_map(owner).collect())
+/// The keys of all carts, in no order.
+pub fn cart_keys() -> Result<Vec<String>, Error> {
+    let mut keys = Bucket::open()?.keys()?;
+    keys.retain(|key| Owner::of_key(key).is_some());
+    Ok(keys)
+}
+
+/// How far the carts have been looked through for a product that is deleted.
+pub fn dropped_to(product: Uuid) -> Result<Option<String>, Error> {
+    let value = Bucket::open()?.get(&format!("{DROPPED}{product}"))?;
+    Ok(value.and_then(|value| String::from_utf8(value).ok()))
+}
+
+/// Notes down how far that is.
+pub fn note_dropped_to(product: Uuid, key: &str) -> Result<(), Error> {
+    Bucket::open()?.set(&format!("{DROPPED}{product}"), key.as_bytes())
+}
+
+/// The carts have been looked through.
+pub fn forget_dropped(product: Uuid) -> Result<(), Error> {
+    Bucket::open()?.delete(&format!("{DROPPED}{product}"))
 }
 
 /// The guests who have carts, in no order. Claims that were left behind are deleted in passing.

@@ -8,8 +8,8 @@ CREATE TABLE IF NOT EXISTS log (
     id          TEXT NOT NULL,
     type        TEXT NOT NULL,
     subject     TEXT NOT NULL,
-    event       TEXT NOT NULL CONSTRAINT event_is_json CHECK (json_valid(event)),
-    appended_at INTEGER NOT NULL DEFAULT (CAST(unixepoch('subsec') * 1000 AS INTEGER))
+    appended_at INTEGER NOT NULL DEFAULT (CAST(unixepoch('subsec') * 1000 AS INTEGER)),
+    event       TEXT NOT NULL CONSTRAINT event_is_json CHECK (json_valid(event))
 );
 
 -- The same event is taken once.

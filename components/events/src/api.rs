@@ -5,14 +5,11 @@ use http::StatusCode;
 use serde_json::Value;
 use souk_chassis::fields::{self, Fields, FromFields};
 use souk_chassis::{Admin, Context, FieldError, Json, Page, Path, Problem, Query, json_body, page};
-use souk_events::{Event, source};
+use souk_events::{EVENT_LIMIT, Event, source};
 
 use crate::delivery;
 use crate::domain::{DeadLetter, Logged, Standing};
 use crate::store::{self, Appended};
-
-/// The longest batch that is read.
-const BATCH_LIMIT: usize = 1024 * 1024;
 
 /// How many events a batch can have.
 const MOST_EVENTS: usize = 500;
@@ -24,7 +21,7 @@ impl<S: Sync> FromRequest<S> for Batch {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
-        let events = match json_body(request, BATCH_LIMIT).await? {
+        let events = match json_body(request, EVENT_LIMIT).await? {
             Value::Array(events) if events.len() > MOST_EVENTS => {
                 return Err(Problem::bad_request(format!(
                     "a batch has {MOST_EVENTS} events at most"
@@ -111,8 +108,13 @@ pub async fn list(
     _: Admin,
     Query(filter): Query<EventFilter>,
 ) -> Result<Json<Page<Logged>>, Problem> {
-    let events = store::list(&filter).await?;
-    Ok(Json(Page::new(events, filter.limit, |last| last.position)))
+    let listed = store::list(&filter).await?;
+    let mut page = Page::new(listed.events, filter.limit, |last| last.position);
+    // A list that ends early for other reasons goes on where it was left.
+    page.next_cursor = page
+        .next_cursor
+        .or(listed.read_to.map(|position| page::encode(&position)));
+    Ok(Json(page))
 }
 
 /// `GET /api/ops/subscriptions`

@@ -3,7 +3,6 @@
 //! All that is to be known is in the store, so this may end at any point; whoever finds a consumer due goes on. What was delivered
 //! and not noted down is delivered again.
 
-use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -11,7 +10,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use futures::stream::{self, StreamExt};
 use http::Method;
-use souk_chassis::background::now;
+use souk_chassis::background::{Every, now};
 use souk_chassis::{Context, Problem};
 use souk_events::Event;
 use spin_sdk::wasip3;
@@ -34,6 +33,9 @@ pub const MOST_HELD: i64 = 1000;
 /// How many deliveries to one consumer are under way at once.
 const LANES: usize = 8;
 
+/// How many events that are held back a round tries again: fewer than there are lanes, so that those which hang leave room for others.
+pub const MOST_RETRIED: i64 = 4;
+
 /// After how long a round begins nothing new, in milliseconds, so that it ends before its lease does.
 const ROUND: i64 = 5_000;
 
@@ -45,11 +47,8 @@ const LOOK_EVERY: i64 = 1_000;
 
 /// Delivers beside a request, and after its answer, if an instance's traffic has not looked for what is due for a while.
 pub fn nudge(context: Context, _: &Method) {
-    thread_local! {
-        static LOOKED_AT: Cell<i64> = const { Cell::new(0) };
-    }
-    if now() >= LOOKED_AT.get() + LOOK_EVERY {
-        LOOKED_AT.set(now());
+    static LOOK: Every = Every::new(LOOK_EVERY);
+    if LOOK.is_due() {
         wasip3::spawn(stay(context, Vec::new()));
     }
 }
@@ -134,7 +133,7 @@ async fn bring_forward(
         if work.is_nothing() {
             match store::release(consumer, lease, now()).await? {
                 Some(due_at) => return Ok(due_at),
-                None => continue, // Something came meanwhile, or somebody else has it.
+                None => continue, // Something came meanwhile.
             }
         }
         let items = items(subscription, &work);

@@ -132,7 +132,8 @@ pub struct Progress {
     pub rest: Option<(String, i64)>,
 }
 
-/// The lanes of a round: the indices of its items, one list for each subject, in order.
+/// The lanes of a round: the indices of its items, one list for each subject, in order. The lane comes first that begins first in the
+/// log: what a round does not come to is what the log has last, so each gets further than the one before.
 pub fn lanes(items: &[Item]) -> Vec<Vec<usize>> {
     let mut lanes: BTreeMap<(&str, &str), Vec<usize>> = BTreeMap::new();
     for (index, item) in items.iter().enumerate() {
@@ -141,7 +142,9 @@ pub fn lanes(items: &[Item]) -> Vec<Vec<usize>> {
             lanes.entry(lane).or_default().push(index);
         }
     }
-    lanes.into_values().collect()
+    let mut lanes: Vec<_> = lanes.into_values().collect();
+    lanes.sort_unstable();
+    lanes
 }
 
 /// Puts together what a round has changed. `items` are in the order of the log, `scanned` is how far the log was read, `failures` how
@@ -201,19 +204,20 @@ fn rests(items: &[Item], outcomes: &mut [Outcome]) -> Option<String> {
     if consumer_failed.is_some() || outcomes.contains(&Outcome::Delivered) {
         return consumer_failed;
     }
-    let mut failed =
-        (0..outcomes.len()).filter(|index| matches!(outcomes[*index], Outcome::Failed(_)));
-    let first = failed.next()?;
-    let more: Vec<_> = failed.collect();
-    more.into_iter()
-        .for_each(|index| outcomes[index] = Outcome::Left);
-    match &outcomes[first] {
-        // An event that fails again and again by itself says nothing about the others.
-        Outcome::Failed(Failure::Event(why)) if items[first].origin == Origin::Log => {
-            Some(why.clone())
-        }
+    let failed = |(index, outcome): (usize, &Outcome)| match outcome {
+        Outcome::Failed(Failure::Event(why)) => Some((index, why.clone())),
         _ => None,
+    };
+    let failed: Vec<_> = outcomes.iter().enumerate().filter_map(failed).collect();
+    // What is held back and fails again says nothing of the others.
+    let why = failed
+        .iter()
+        .find(|(index, _)| items[*index].origin == Origin::Log);
+    let why = why.map(|(_, why)| why.clone());
+    for (index, _) in failed.into_iter().skip(1) {
+        outcomes[index] = Outcome::Left;
     }
+    why
 }
 
 fn waiting(item: &Item) -> Hold {

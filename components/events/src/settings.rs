@@ -9,8 +9,8 @@ use souk_chassis::variables;
 use crate::domain::Subscription;
 use crate::store::Redis;
 
-/// How often an event is tried unless told: with the pauses between, for a quarter of an hour.
-const ATTEMPTS: i64 = 20;
+/// How often an event is tried unless told: with the pauses between, for ten to twenty minutes.
+const ATTEMPTS: i64 = 30;
 
 /// For how many days the log is kept unless told.
 const RETENTION_DAYS: i64 = 7;
@@ -53,16 +53,22 @@ pub enum Broker {
     Redis(Redis),
 }
 
-/// Where the log is, as the variables `broker` and `broker_redis_url` say.
+/// Where the log is, as the variables say.
 pub async fn broker() -> Result<Broker, Problem> {
     match variable("broker").await?.as_deref() {
         None | Some("" | "sqlite") => Ok(Broker::Sqlite),
-        Some("redis") => match variable("broker_redis_url").await? {
-            Some(url) if !url.is_empty() => Ok(Broker::Redis(Redis(url.to_string()))),
-            _ => Err(Problem::internal(
-                "the variable broker_redis_url must say where Redis is",
-            )),
-        },
+        Some("redis") => {
+            let told =
+                async |name| Ok::<_, Problem>(variable(name).await?.filter(|url| !url.is_empty()));
+            let address = match told("broker_redis_login").await? {
+                Some(address) => Some(address),
+                None => told("broker_redis_url").await?,
+            };
+            let address = address.ok_or_else(|| {
+                Problem::internal("the variable broker_redis_url must say where Redis is")
+            })?;
+            Ok(Broker::Redis(Redis(address.to_string())))
+        }
         Some(_) => Err(Problem::internal(
             "the variable broker must be sqlite or redis",
         )),

@@ -41,6 +41,14 @@ impl Work {
     }
 }
 
+/// What of the log fits a filter.
+pub struct Listed {
+    /// Newest first; one more than asked for where more follow.
+    pub events: Vec<Logged>,
+    /// How far the log was read, where that ended before there were enough.
+    pub read_to: Option<i64>,
+}
+
 /// What has become of a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lease {
@@ -161,10 +169,13 @@ pub async fn prune(subscriptions: &[Subscription], before: i64) -> Result<(), Er
     }
 }
 
-/// Events of the log, newest first; one more than asked for where more follow.
-pub async fn list(filter: &EventFilter) -> Result<Vec<Logged>, Error> {
+/// Events of the log.
+pub async fn list(filter: &EventFilter) -> Result<Listed, Error> {
     match settings::broker().await? {
-        Broker::Sqlite => Ok(sqlite::list(filter).await?),
+        Broker::Sqlite => Ok(Listed {
+            events: sqlite::list(filter).await?,
+            read_to: None,
+        }),
         Broker::Redis(redis) => redis.list(filter).await,
     }
 }
@@ -172,7 +183,7 @@ pub async fn list(filter: &EventFilter) -> Result<Vec<Logged>, Error> {
 /// How the consumers are doing.
 pub async fn standings() -> Result<Vec<Standing>, Error> {
     match settings::broker().await? {
-        Broker::Sqlite => Ok(sqlite::standings().await?),
+        Broker::Sqlite => Ok(sqlite::standings(settings::subscriptions()?).await?),
         Broker::Redis(redis) => redis.standings(settings::subscriptions()?).await,
     }
 }

@@ -3,13 +3,12 @@
 //! Each service looks for what is due beside its own requests too. But the ones that are seldom asked for anything, such as the broker,
 //! would otherwise find what a crash has left only when somebody happens to come by.
 
-use std::cell::Cell;
 use std::time::Duration;
 
 use futures::future::join_all;
 use http::Method;
 use souk_chassis::Context;
-use souk_chassis::background::now;
+use souk_chassis::background::{Every, now};
 use souk_client::Call;
 
 use crate::{routes, store};
@@ -25,14 +24,10 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Tells the services beside a request, and after its answer, if it is time to.
 pub fn nudge(context: Context, _: &Method) {
-    thread_local! {
-        static LOOKED_AT: Cell<i64> = const { Cell::new(0) };
+    static LOOK: Every = Every::new(LOOK_EVERY);
+    if LOOK.is_due() {
+        spin_sdk::wasip3::spawn(tick_all(context));
     }
-    if now() < LOOKED_AT.get() + LOOK_EVERY {
-        return;
-    }
-    LOOKED_AT.set(now());
-    spin_sdk::wasip3::spawn(tick_all(context));
 }
 
 async fn tick_all(context: Context) {

@@ -140,7 +140,6 @@ pub async fn authorize(
     Path(order_id): Path<Uuid>,
     Json(new): Json<NewPayment>,
 ) -> Result<Response, Problem> {
-    operations::sweep();
     let progress = match begin_authorization(order_id, &new).await? {
         Some(begun) => operations::carry_out(&begun).await?,
         None => {

@@ -19,11 +19,10 @@ use spin_sdk::http::{IntoResponse, Request};
 use api::OfOrder;
 use card::{Card, CardToken};
 use domain::{NewPayment, NewRefund, Payment};
-use store::OUTBOX;
 
 /// The service.
-pub static SERVICE: Service = Service::private("payments", routes)
-    .afterwards(|context, method| OUTBOX.nudge(context, method));
+pub static SERVICE: Service =
+    Service::private("payments", routes).afterwards(operations::afterwards);
 
 /// Where Spin hands over a request. (The export has a name that only a Wasm linker takes, hence the condition.)
 #[cfg_attr(target_family = "wasm", spin_sdk::http_service)]

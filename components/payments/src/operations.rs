@@ -4,16 +4,17 @@
 //! came of it. Where nobody does, because an instance ended or an answer did not come, the next one who wants to know takes the
 //! operation and asks the provider what became of it: the caller who tries again, who reads the payment, or the tick.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::future::join_all;
-use souk_chassis::Problem;
+use http::Method;
+use souk_chassis::background::Every;
+use souk_chassis::{Context, Problem};
 use souk_store::Error;
 
 use crate::domain::{Kind, Operation};
 use crate::provider::{self, Failure, Outcome};
-use crate::store;
+use crate::store::{self, OUTBOX};
 
 /// How many payments a tick brings forward.
 const BATCH: i64 = 8;
@@ -25,8 +26,8 @@ const STEPS: usize = 6;
 /// How long somebody waits for who is at the same operation already.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How often traffic does what a tick does.
-const SWEEP_SECONDS: u64 = 10;
+/// How often an instance's traffic does what a tick does, in milliseconds.
+const SWEEP_EVERY: i64 = 10_000;
 
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -162,20 +163,18 @@ pub async fn tick() -> Result<(), Problem> {
         .map(drop)
 }
 
-/// Lets the service's own traffic do what is due, beside the request and at most every few seconds, for a shop that has nothing
-/// that ticks.
-pub fn sweep() {
-    static LAST: AtomicU64 = AtomicU64::new(0);
-    let now = souk_chassis::context::now();
-    if now.saturating_sub(LAST.load(Ordering::Relaxed)) < SWEEP_SECONDS {
-        return;
+/// Publishes what a request has changed, and now and then does what is due, beside the service's own traffic, for a shop that has
+/// nothing that ticks.
+pub fn afterwards(context: Context, method: &Method) {
+    static SWEEP: Every = Every::new(SWEEP_EVERY);
+    if !SWEEP.is_due() {
+        return OUTBOX.nudge(context, method);
     }
-    LAST.store(now, Ordering::Relaxed);
-    #[cfg(target_family = "wasm")]
-    spin_sdk::wasip3::spawn(async {
+    spin_sdk::wasip3::spawn(async move {
         if let Err(problem) = tick().await {
             eprintln!("level=error service=payments event=sweep-failed error={problem:?}");
         }
+        OUTBOX.publish(&context).await;
     });
 }
 

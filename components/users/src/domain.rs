@@ -287,8 +287,6 @@ pub struct User {
 pub struct Contact {
     /// The e-mail address.
     pub email: String,
-    /// What the person is called.
-    pub name: String,
 }
 
 /// A session: what begins with a login and goes on as long as its tokens are refreshed.

@@ -10,6 +10,9 @@ use souk_chassis::{FieldError, Problem};
 /// The media type of one event in JSON.
 pub const MEDIA_TYPE: &str = "application/cloudevents+json";
 
+/// How large an event, or a batch of them, can be, in bytes of JSON.
+pub const EVENT_LIMIT: usize = 1024 * 1024;
+
 /// The version of CloudEvents.
 pub const SPEC_VERSION: &str = "1.0";
 

@@ -2,9 +2,9 @@
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::handler::Handler;
-use souk_chassis::{Context, Json, Operation, Problem, post};
+use souk_chassis::{Context, Operation, Problem, fields, json_body, post};
 
-use crate::Event;
+use crate::{EVENT_LIMIT, Event};
 
 /// An event that the broker delivers; a handler takes it as an argument. Nobody else gets in.
 pub struct Delivered(pub Event);
@@ -16,8 +16,10 @@ impl<S: Sync> FromRequest<S> for Delivered {
         let (mut parts, body) = request.into_parts();
         let context = Context::from_request_parts(&mut parts, state).await?;
         context.require_service(&["events"])?;
-        let Json(event) = Json::from_request(Request::from_parts(parts, body), state).await?;
-        Ok(Self(event))
+        let event = json_body(Request::from_parts(parts, body), EVENT_LIMIT).await?;
+        fields::from_json(event)
+            .map(Self)
+            .map_err(Problem::validation)
     }
 }
 

@@ -65,6 +65,6 @@ mod outbox;
 
 #[cfg(feature = "native")]
 pub use broker::{fail, published};
-pub use event::{Event, MEDIA_TYPE, SPEC_VERSION};
+pub use event::{EVENT_LIMIT, Event, MEDIA_TYPE, SPEC_VERSION};
 pub use inbox::{Delivered, operation};
 pub use outbox::{MIGRATION, Outbox, source};

@@ -1,13 +1,11 @@
 //! The way from a service's database to the broker.
 
-use std::sync::atomic::{AtomicI64, Ordering};
-
 use http::Method;
-use souk_chassis::background::now;
+use souk_chassis::background::{Every, now};
 use souk_chassis::{Context, Problem};
 use souk_store::{Column, Database, Error, FromRow, Migration, Row, Synchronous};
 
-use crate::{Event, SPEC_VERSION, broker};
+use crate::{EVENT_LIMIT, Event, SPEC_VERSION, broker};
 
 /// The tables of the outbox. It stands before the migrations whose triggers write into it.
 pub const MIGRATION: Migration = Migration {
@@ -20,6 +18,9 @@ const BATCH: i64 = 100;
 
 /// For how long whoever publishes has the outbox for themselves, in milliseconds: longer than a batch takes.
 const LEASE: i64 = 10_000;
+
+/// How much data a batch has at the most, unless one event has more; less than the broker takes.
+const BATCH_BYTES: usize = EVENT_LIMIT / 4;
 
 /// How often an instance's reading traffic looks whether there is something to publish, in milliseconds.
 const LOOK_EVERY: i64 = 1_000;
@@ -37,7 +38,7 @@ pub struct Outbox {
     service: &'static str,
     /// The service's own database. How far it is published need not survive a power cut: the broker knows what it has.
     database: Database,
-    looked_at: AtomicI64,
+    look: Every,
 }
 
 impl Outbox {
@@ -46,7 +47,7 @@ impl Outbox {
         Self {
             service,
             database: Database::new(service, migrations).synchronous(Synchronous::Normal),
-            looked_at: AtomicI64::new(0),
+            look: Every::new(LOOK_EVERY),
         }
     }
 
@@ -54,11 +55,9 @@ impl Outbox {
     /// then after one that only reads, for a shop that has nothing that ticks.
     pub fn nudge(&'static self, context: Context, method: &Method) {
         let is_read = matches!(*method, Method::GET | Method::HEAD);
-        let now = now();
-        if is_read && now < self.looked_at.load(Ordering::Relaxed) + LOOK_EVERY {
+        if is_read && !self.look.is_due() {
             return;
         }
-        self.looked_at.store(now, Ordering::Relaxed);
         spin_sdk::wasip3::spawn(async move { self.publish(&context).await });
     }
 
@@ -128,11 +127,14 @@ impl Outbox {
         Ok(claimed.await?.map(|Column(published)| published))
     }
 
+    /// The next events after a position, as many as make a batch.
     async fn after(&self, position: i64) -> Result<Vec<Entry>, Error> {
-        const SQL: &str = "SELECT position, ?3, id, type, version, subject, time, data FROM outbox \
+        const SQL: &str = "SELECT position, ?3, id, type, version, subject, time, data, length(data) FROM outbox \
                            WHERE position > ?1 ORDER BY position LIMIT ?2";
         let parameters = [position.into(), BATCH.into(), source(self.service).into()];
-        self.database.read(SQL, parameters).await
+        let mut entries: Vec<Entry> = self.database.read(SQL, parameters).await?;
+        entries.truncate(length_of_batch(&entries));
+        Ok(entries)
     }
 
     /// Notes that everything up to here is published. Says whether there is more; where there is not, the lease ends in the same
@@ -154,10 +156,22 @@ impl Outbox {
     }
 }
 
+/// How many of these are not too much data for a batch; one at least.
+fn length_of_batch(entries: &[Entry]) -> usize {
+    let mut bytes = 0;
+    let fits = entries.iter().take_while(|entry| {
+        bytes += entry.bytes;
+        bytes <= BATCH_BYTES
+    });
+    fits.count().max(1)
+}
+
 /// An event and its place in the outbox.
 struct Entry {
     position: i64,
     event: Event,
+    /// How much data it has.
+    bytes: usize,
 }
 
 impl FromRow for Entry {
@@ -177,6 +191,8 @@ impl FromRow for Entry {
                 time: row.take()?,
                 data: row.take::<souk_store::Json<_>>()?.0,
             },
+            // Characters of three bytes are the longest that are common.
+            bytes: usize::try_from(3 * row.take::<i64>()?).unwrap_or(usize::MAX),
         })
     }
 }
@@ -292,6 +308,30 @@ mod tests {
             panic!("a row");
         };
         assert_eq!(left, 10_000);
+    }
+
+    #[test]
+    fn a_batch_is_no_larger_than_the_broker_takes() {
+        let data = "x".repeat(20_000);
+        for n in 0..60 {
+            let sql = format!(
+                "INSERT INTO outbox (type, subject, data) VALUES ('thing.made', '{n}', '{{\"x\":\"{data}\"}}')"
+            );
+            run(&sql).unwrap();
+        }
+        let mut published = 0;
+        let mut batches = 0;
+        while let Some(last) = block_on(OUTBOX.after(published)).unwrap().last() {
+            let batch = block_on(OUTBOX.after(published)).unwrap();
+            let events: Vec<_> = batch.iter().map(|entry| &entry.event).collect();
+            assert!(serde_json::to_vec(&events).unwrap().len() < EVENT_LIMIT);
+            published = last.position;
+            batches += 1;
+        }
+        assert_eq!((published, batches), (60, 15));
+        let huge = "x".repeat(BATCH_BYTES);
+        run(&format!("INSERT INTO outbox (type, subject, data) VALUES ('thing.made', 'a', '{{\"x\":\"{huge}\"}}')")).unwrap();
+        assert_eq!(block_on(OUTBOX.after(published)).unwrap().len(), 1);
     }
 
     #[test]

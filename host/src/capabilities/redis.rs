@@ -302,7 +302,10 @@ fn refusal(command: &str, arguments: &[RedisParameter]) -> Option<String> {
             "{command} is not supported: it would change a connection that others use too"
         ));
     }
-    if among(BLOCKS_CONNECTION) || (among(&["XREAD", "XREADGROUP"]) && asks_to_block(arguments)) {
+    if among(BLOCKS_CONNECTION)
+        || (among(&["XREAD"]) && asks_to_block(arguments))
+        || (among(&["XREADGROUP"]) && asks_to_block(arguments.get(3..).unwrap_or_default()))
+    {
         return Some(format!(
             "{command} is not supported where it waits: it would hold up a connection that others use too"
         ));
@@ -310,7 +313,8 @@ fn refusal(command: &str, arguments: &[RedisParameter]) -> Option<String> {
     None
 }
 
-/// Whether a read of streams has the option to wait, which stands before the streams' names.
+/// Whether a read of streams has the option to wait, which stands before the streams' names. (Of a group's read the first three words
+/// are `GROUP`, and names that may be anything.)
 fn asks_to_block(arguments: &[RedisParameter]) -> bool {
     let is = |argument: &RedisParameter, word: &str| matches!(argument, RedisParameter::Binary(bytes) if bytes.eq_ignore_ascii_case(word.as_bytes()));
     arguments
@@ -589,8 +593,14 @@ mod tests {
             let why = refusal(command, &[]).unwrap();
             assert!(why.starts_with(command), "{why}");
         }
-        let blocking = [word("block"), RedisParameter::Int64(0), word("STREAMS")];
-        assert!(refusal("xreadgroup", &blocking).is_some());
+        let blocking = ["block", "0", "STREAMS"].map(word);
+        assert!(refusal("xread", &blocking).is_some());
+        for group in ["group", "streams"] {
+            let blocking = ["GROUP", group, "c", "BLOCK", "0", "STREAMS", "k", ">"].map(word);
+            assert!(refusal("xreadgroup", &blocking).is_some());
+        }
+        let named_block = ["GROUP", "block", "block", "STREAMS", "k", ">"].map(word);
+        assert_eq!(refusal("XREADGROUP", &named_block), None);
         let named_block = [word("STREAMS"), word("block"), word("$")];
         assert_eq!(refusal("XREAD", &named_block), None);
         assert_eq!(refusal("EVAL", &[word("return 1")]), None);

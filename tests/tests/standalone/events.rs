@@ -22,7 +22,7 @@ struct Kind<'a> {
 
 const SQLITE: Kind<'_> = Kind {
     redis: None,
-    attempts: 20,
+    attempts: 30,
 };
 
 impl Kind<'_> {

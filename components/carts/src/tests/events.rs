@@ -40,6 +40,20 @@ fn what_was_ordered_is_taken_out_once() {
 }
 
 #[test]
+fn an_order_of_long_ago_that_comes_again_takes_nothing_out() {
+    shop();
+    for order in 100..150 {
+        put(ANNA, 1, 1);
+        deliver("order.confirmed", confirmed(order, &[(1, 1)], true));
+    }
+    put(ANNA, 1, 7);
+    for order in 100..150 {
+        deliver("order.confirmed", confirmed(order, &[(1, 1)], true));
+    }
+    assert_eq!(in_cart(ANNA), [(1, 7)]);
+}
+
+#[test]
 fn what_was_added_while_it_was_ordered_stays() {
     shop();
     put(ANNA, 1, 3);
@@ -67,6 +81,23 @@ fn a_deleted_product_leaves_every_cart() {
         );
     }
     assert_eq!((in_cart(ANNA), in_cart(BERT)), (vec![(2, 1)], vec![]));
+}
+
+#[test]
+fn a_search_through_the_carts_goes_on_where_it_was_left() {
+    shop();
+    put(ANNA, 1, 3);
+    put(BERT, 1, 1);
+    bucket::write(
+        &format!("dropped:{}", id(1)),
+        format!("account:{ANNA}").as_bytes(),
+    );
+    assert_eq!(
+        deliver("product.deleted", json!({"product_id": id(1)})),
+        204
+    );
+    assert_eq!((in_cart(ANNA), in_cart(BERT)), (vec![(1, 3)], vec![]));
+    assert!(bucket::keys("dropped:").is_empty());
 }
 
 #[test]

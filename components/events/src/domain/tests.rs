@@ -72,6 +72,12 @@ fn each_subject_has_a_lane_in_order() {
 }
 
 #[test]
+fn lanes_begin_in_the_order_of_the_log() {
+    let items = [item(1, "z", Log), item(2, "a", Log), item(3, "m", Log)];
+    assert_eq!(lanes(&items), [[0], [1], [2]]);
+}
+
+#[test]
 fn what_is_delivered_is_passed_by() {
     let items = [item(1, "a", Log), item(3, "b", Log)];
     let progress = conclude(&items, &[Delivered, Delivered], 7, 2, 5, NOW);
@@ -142,6 +148,21 @@ fn where_nothing_is_taken_one_event_is_held_back() {
     assert_eq!(
         (progress.position, held(&progress)),
         (1, vec![(1, Retrying)])
+    );
+    assert!(progress.rest.is_some());
+}
+
+#[test]
+fn where_nothing_is_taken_the_consumer_is_left_alone_also_when_something_is_held_back() {
+    let items = [
+        item(1, "a", Origin::Held),
+        item(5, "b", Log),
+        item(6, "c", Log),
+    ];
+    let progress = conclude(&items, &[refused(), refused(), Left], 6, 0, 5, NOW);
+    assert_eq!(
+        (progress.position, held(&progress)),
+        (4, vec![(1, Retrying)])
     );
     assert!(progress.rest.is_some());
 }

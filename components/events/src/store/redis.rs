@@ -22,9 +22,9 @@ use souk_chassis::background::now;
 use souk_events::Event;
 use spin_sdk::redis::{Connection, RedisParameter, RedisResult};
 
-use super::{Appended, Claimed, Error, Lease, Work};
+use super::{Appended, Claimed, Error, Lease, Listed, Work};
 use crate::api::{EventFilter, LetterFilter};
-use crate::delivery::{MOST_HELD, WINDOW};
+use crate::delivery::{MOST_HELD, MOST_RETRIED, WINDOW};
 use crate::domain::{
     DeadLetter, Hold, Item, Logged, Origin, Progress, Standing, Subscription, rfc3339,
 };
@@ -136,12 +136,8 @@ impl Redis {
             #[serde(default)]
             entries: Vec<(String, String)>,
         }
-        let arguments = vec![
-            consumer.to_owned(),
-            now.to_string(),
-            WINDOW.to_string(),
-            MOST_HELD.to_string(),
-        ];
+        let numbers = [now, WINDOW, MOST_HELD, MOST_RETRIED].map(|number| number.to_string());
+        let arguments = [consumer.to_owned()].into_iter().chain(numbers).collect();
         let keys = [LOG, &key(consumer), &held(consumer), LAST];
         let found: Read = read(
             &self
@@ -250,39 +246,43 @@ impl Redis {
             .map(drop)
     }
 
-    /// Reads back through the log until there are enough that fit; a filter that fits little is given up after some thousand entries.
-    pub async fn list(&self, filter: &EventFilter) -> Result<Vec<Logged>, Error> {
-        let mut found = Vec::new();
+    /// Reads back through the log until there are enough that fit, or it has read some thousand entries.
+    pub async fn list(&self, filter: &EventFilter) -> Result<Listed, Error> {
+        let mut listed = Listed {
+            events: Vec::new(),
+            read_to: None,
+        };
         let mut before = filter
             .before
             .map_or("+".to_owned(), |before| before.to_string());
         let wanted = usize::try_from(filter.limit + 1).unwrap_or(usize::MAX);
         for _ in 0..MOST_PAGES {
             let arguments = vec![before, PAGE.to_string()];
-            let page: Vec<(String, i64, String)> = read(
-                &self
-                    .run(include_str!("redis/list.lua"), &[LOG], arguments)
-                    .await?,
-            )?;
+            let page = self
+                .run(include_str!("redis/list.lua"), &[LOG], arguments)
+                .await?;
+            let page: Vec<(String, i64, String)> = read(&page)?;
             let Some((last, _, _)) = page.last() else {
-                break;
+                listed.read_to = None;
+                return Ok(listed);
             };
-            before = position_of(last)?.to_string();
+            let last = position_of(last)?;
+            (before, listed.read_to) = (last.to_string(), Some(last));
             for (id, appended_at, event) in &page {
                 let logged = Logged {
                     position: position_of(id)?,
                     appended_at: rfc3339(*appended_at),
                     event: read(event)?,
                 };
-                if filter.fits(&logged.event) && found.len() < wanted {
-                    found.push(logged);
+                if filter.fits(&logged.event) {
+                    listed.events.push(logged);
+                }
+                if listed.events.len() == wanted {
+                    return Ok(listed);
                 }
             }
-            if found.len() == wanted {
-                break;
-            }
         }
-        Ok(found)
+        Ok(listed)
     }
 
     pub async fn standings(&self, subscriptions: &[Subscription]) -> Result<Vec<Standing>, Error> {
@@ -296,7 +296,7 @@ impl Redis {
 
     pub async fn replay(&self, consumer: &str, position: i64) -> Result<bool, Error> {
         let arguments = vec![consumer.to_owned(), position.to_string()];
-        let keys = [LOG, LAST, &key(consumer)];
+        let keys = [LOG, LAST, &key(consumer), &held(consumer), &dead(consumer)];
         Ok(self
             .run(include_str!("redis/replay.lua"), &keys, arguments)
             .await?
@@ -308,16 +308,21 @@ impl Redis {
         subscriptions: &[Subscription],
         filter: &LetterFilter,
     ) -> Result<Vec<DeadLetter>, Error> {
+        let (position, after) = filter.after.clone().unzip();
+        let position = position.map_or("+".into(), |position: i64| position.to_string());
+        let limit = (filter.limit + 1).to_string();
+        let mut arguments = vec![position, after.unwrap_or_default(), limit];
+        let wanted = |it: &String| filter.consumer.as_ref().is_none_or(|wanted| wanted == it);
+        arguments.extend(names(subscriptions).into_iter().filter(wanted));
         let letters = self.run(
             include_str!("redis/letters.lua"),
             &[LOG, CONSUMER],
-            names(subscriptions),
+            arguments,
         );
         let letters: Vec<(String, String, String)> = read(&letters.await?)?;
-        let mut found = Vec::new();
-        for (consumer, value, event) in letters {
+        let letter = |(consumer, value, event): (String, String, String)| {
             let Kept { hold, since, .. } = read(&value)?;
-            found.push(DeadLetter {
+            Ok(DeadLetter {
                 id: format!("{consumer}-{}", hold.position),
                 consumer,
                 position: hold.position,
@@ -325,24 +330,9 @@ impl Redis {
                 reason: hold.reason,
                 since: rfc3339(since),
                 event: read(&event)?,
-            });
-        }
-        let place = |letter: &DeadLetter| (letter.position, letter.consumer.clone());
-        found.retain(|letter| {
-            filter
-                .consumer
-                .as_ref()
-                .is_none_or(|wanted| *wanted == letter.consumer)
-        });
-        found.retain(|letter| {
-            filter
-                .after
-                .as_ref()
-                .is_none_or(|after| place(letter) < *after)
-        });
-        found.sort_by_key(|letter| std::cmp::Reverse(place(letter)));
-        found.truncate(usize::try_from(filter.limit + 1).unwrap_or(usize::MAX));
-        Ok(found)
+            })
+        };
+        letters.into_iter().map(letter).collect()
     }
 
     pub async fn redeliver(&self, consumer: &str, position: i64) -> Result<bool, Error> {

@@ -8,7 +8,7 @@ use souk_store::{
 
 use super::{Appended, Claimed, Lease, Work};
 use crate::api::{EventFilter, LetterFilter};
-use crate::delivery::{MOST_HELD, WINDOW};
+use crate::delivery::{MOST_HELD, MOST_RETRIED, WINDOW};
 use crate::domain::{DeadLetter, Item, Logged, Origin, Progress, Standing, Subscription, rfc3339};
 
 const MIGRATIONS: &[Migration] = &[Migration {
@@ -97,7 +97,7 @@ pub async fn work(consumer: &str, now: i64) -> Result<Work, Error> {
     const PLACE: &str = "SELECT position, (SELECT count(*) FROM held WHERE consumer = ?1 AND state <> 'dead') \
                             FROM subscriptions WHERE consumer = ?1";
     const HELD: &str = "SELECT held.position, log.event, held.attempts, 'held' FROM held JOIN log USING (position) \
-                        WHERE consumer = ?1 AND state = 'retrying' AND due_at <= ?2 ORDER BY due_at LIMIT 32";
+                        WHERE consumer = ?1 AND state = 'retrying' AND due_at <= ?2 ORDER BY due_at LIMIT ?3";
     const NEXT: &str = "SELECT position, event, 0, iif(EXISTS (SELECT 1 FROM held WHERE held.consumer = ?1 \
                             AND held.source = log.source AND held.subject = log.subject AND state <> 'dead'), 'behind', 'log') \
                         FROM log WHERE position > ?2 ORDER BY position LIMIT ?3";
@@ -105,7 +105,10 @@ pub async fn work(consumer: &str, now: i64) -> Result<Work, Error> {
     let Place { position, held } = place.unwrap_or_default();
     let mut items: Vec<Item> = match held {
         0 => Vec::new(),
-        _ => DELIVERY.read(HELD, [consumer.into(), now.into()]).await?,
+        _ => {
+            let parameters = [consumer.into(), now.into(), MOST_RETRIED.into()];
+            DELIVERY.read(HELD, parameters).await?
+        }
     };
     items.sort_by_key(|item| item.position);
     let window = WINDOW.min(MOST_HELD - held).max(0);
@@ -214,14 +217,28 @@ pub async fn release(consumer: &str, lease: &str, now: i64) -> Result<Option<Opt
     })
 }
 
-/// Forgets what every consumer has, nobody holds, and is older than this; some at a time.
+/// What comes first in the log of what nobody holds back.
+macro_rules! oldest {
+    () => {
+        "SELECT position, appended_at FROM log \
+         WHERE NOT EXISTS (SELECT 1 FROM held WHERE held.position = log.position) ORDER BY position"
+    };
+}
+
+/// Forgets what every consumer has, nobody holds back, and is older than this; a thousand at a time.
 pub async fn prune(subscriptions: &[Subscription], before: i64) -> Result<(), Error> {
-    const OLD: &str =
-        "SELECT 1 FROM log WHERE position = (SELECT min(position) FROM log) AND appended_at < ?1";
-    const SQL: &str = "DELETE FROM log WHERE position IN (SELECT position FROM log WHERE appended_at < ?1 AND position <= \
-                           (SELECT min(position) FROM subscriptions WHERE consumer IN (SELECT value FROM json_each(?2))) \
-                           AND NOT EXISTS (SELECT 1 FROM held WHERE held.position = log.position) \
-                       ORDER BY position LIMIT 1000) RETURNING 1";
+    // Mostly nothing is old, and to read takes no lock.
+    const OLD: &str = concat!(
+        "SELECT 1 FROM (",
+        oldest!(),
+        " LIMIT 1) WHERE appended_at < ?1"
+    );
+    const SQL: &str = concat!(
+        "DELETE FROM log WHERE position IN (SELECT position FROM (",
+        oldest!(),
+        " LIMIT 1000) WHERE appended_at < ?1 AND position <= (SELECT min(position) FROM subscriptions \
+           WHERE consumer IN (SELECT value FROM json_each(?2)))) RETURNING 1"
+    );
     if DELIVERY
         .read_one::<()>(OLD, [before.into()])
         .await?
@@ -229,11 +246,18 @@ pub async fn prune(subscriptions: &[Subscription], before: i64) -> Result<(), Er
     {
         return Ok(());
     }
-    let consumers: Vec<_> = subscriptions.iter().map(|it| &it.consumer).collect();
+    let consumers = json(&names(subscriptions));
     DELIVERY
-        .write::<()>(SQL, [before.into(), json(&consumers)])
+        .write::<()>(SQL, [before.into(), consumers])
         .await
         .map(drop)
+}
+
+fn names(subscriptions: &[Subscription]) -> Vec<&str> {
+    subscriptions
+        .iter()
+        .map(|it| it.consumer.as_str())
+        .collect()
 }
 
 /// Events of the log, newest first; one more than asked for where more follow.
@@ -271,13 +295,13 @@ impl FromRow for Logged {
 }
 
 /// How the consumers are doing.
-pub async fn standings() -> Result<Vec<Standing>, Error> {
+pub async fn standings(subscriptions: &[Subscription]) -> Result<Vec<Standing>, Error> {
     const SQL: &str = "SELECT consumer, position, ifnull((SELECT max(position) FROM log), position) - position, \
                            (SELECT count(*) FROM held WHERE held.consumer = subscriptions.consumer AND state <> 'dead'), \
                            (SELECT count(*) FROM held WHERE held.consumer = subscriptions.consumer AND state = 'dead'), \
                            failures, iif(failures > 0, last_error, NULL) \
-                       FROM subscriptions ORDER BY consumer";
-    LOG.read(SQL, []).await
+                       FROM subscriptions WHERE consumer IN (SELECT value FROM json_each(?1)) ORDER BY consumer";
+    LOG.read(SQL, [json(&names(subscriptions))]).await
 }
 
 impl FromRow for Standing {
@@ -294,10 +318,12 @@ impl FromRow for Standing {
     }
 }
 
-/// Sends a consumer back in the log, or ahead: what comes after this position is delivered next. Says whether there is such a consumer.
+/// Sends a consumer back in the log, or ahead: what comes after this position is delivered next, also what was held back of it. Says
+/// whether there is such a consumer.
 pub async fn replay(consumer: &str, position: i64) -> Result<bool, Error> {
     const SQL: &str = "UPDATE subscriptions SET position = min(?2, ifnull((SELECT max(position) FROM log), 0)), \
-                       lease = NULL, due_at = 0 WHERE consumer = ?1 RETURNING 1";
+                       lease = NULL, due_at = 0, changes = json_object('done', (SELECT json_group_array(position) FROM held \
+                           WHERE consumer = ?1 AND held.position > ?2)) WHERE consumer = ?1 RETURNING 1";
     let moved = LOG.write_one::<()>(SQL, [consumer.into(), position.into()]);
     Ok(moved.await?.is_some())
 }
@@ -353,7 +379,7 @@ pub mod tests {
 
     #[test]
     fn a_migration_can_be_repeated() {
-        block_on(standings()).unwrap();
+        block_on(standings(&[])).unwrap();
         for statement in MIGRATIONS.iter().flat_map(Migration::statements) {
             run(statement).unwrap();
         }

@@ -89,7 +89,7 @@ fn an_event_that_is_refused_holds_back_what_follows_of_its_subject() {
 fn what_is_refused_too_often_is_a_dead_letter_and_the_rest_goes_on() {
     fail("first/1", ALWAYS, refuses());
     published(&[("1", "a"), ("2", "b"), ("3", "a")]);
-    for _ in 0..20 {
+    for _ in 0..30 {
         deliver();
         later();
     }
@@ -98,7 +98,7 @@ fn what_is_refused_too_often_is_a_dead_letter_and_the_rest_goes_on() {
     let letter = &letters["items"][0];
     assert_eq!(
         (&letter["id"], &letter["attempts"], &letter["reason"]),
-        (&json!("first-1"), &json!(20), &json!("the answer was 422"))
+        (&json!("first-1"), &json!(30), &json!("the answer was 422"))
     );
     assert_eq!(letter["event"]["subject"], "a");
     assert_eq!(
@@ -229,6 +229,25 @@ fn a_consumer_can_be_sent_back() {
     assert_eq!(
         post("/api/ops/subscriptions/nobody/replay", json!({"from": 1})).status,
         404
+    );
+}
+
+#[test]
+fn a_consumer_that_is_sent_back_gets_its_dead_letters_too() {
+    fail("first/1", 30, refuses());
+    published(&[("1", "a"), ("2", "b")]);
+    for _ in 0..30 {
+        deliver();
+        later();
+    }
+    assert_eq!(standing("first")["dead"], 1);
+    post("/api/ops/subscriptions/first/replay", json!({"from": 0}));
+    deliver();
+    assert_eq!(taken("first"), ["2", "1", "2"]);
+    let standing = standing("first");
+    assert_eq!(
+        (&standing["dead"], &standing["held"]),
+        (&json!(0), &json!(0))
     );
 }
 

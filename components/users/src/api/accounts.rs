@@ -138,10 +138,7 @@ pub async fn change_role(
 pub async fn contact(context: Context, Path(id): Path<Uuid>) -> Result<Json<Contact>, Problem> {
     context.require_service(&["notifications"])?;
     let user = users::find(id).await?.ok_or_else(|| no_user(id))?;
-    Ok(Json(Contact {
-        email: user.email,
-        name: user.name,
-    }))
+    Ok(Json(Contact { email: user.email }))
 }
 
 /// Refuses an administrator whose token is older than the end of that role: what accounts there are and who has which role is not to

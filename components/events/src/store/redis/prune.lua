@@ -12,12 +12,21 @@ for i = 2, #ARGV do
         end
     end
 end
-for _, entry in ipairs(redis.call('XRANGE', log, '-', string.format('%.0f-0', reached or 0), 'COUNT', 1000)) do
-    if tonumber(entry[2][4]) >= tonumber(ARGV[1]) then
-        break
+local from, to, forgotten = '-', string.format('%.0f-0', reached or 0), 0
+while forgotten < 1000 do
+    local entries = redis.call('XRANGE', log, from, to, 'COUNT', 1000)
+    for _, entry in ipairs(entries) do
+        if tonumber(entry[2][4]) >= tonumber(ARGV[1]) then
+            return 'done'
+        end
+        if not kept[entry[1]] then
+            redis.call('XDEL', log, entry[1])
+            forgotten = forgotten + 1
+        end
+        from = '(' .. entry[1]
     end
-    if not kept[entry[1]] then
-        redis.call('XDEL', log, entry[1])
+    if #entries < 1000 then
+        break
     end
 end
 return 'done'

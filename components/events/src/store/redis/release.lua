@@ -10,7 +10,7 @@ local more = tonumber(it[2]) < tonumber(redis.call('GET', last) or 0)
 if more and redis.call('HLEN', held) < tonumber(ARGV[3]) then
     return 'more'
 end
-if it[3] and tonumber(it[3]) <= tonumber(ARGV[2]) then
+if it[3] and tonumber(it[3]) <= tonumber(ARGV[2]) and redis.call('HLEN', held) > 0 then
     return 'more'
 end
 redis.call('HSET', consumer, 'lease', '', 'due_at', 0)
