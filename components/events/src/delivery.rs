@@ -89,11 +89,13 @@ async fn stay(context: Context, consumers: Vec<&'static Subscription>) {
     }
 }
 
-/// Delivers what is due to whom nobody else delivers. Says when something of it is due again.
+/// Delivers what is due, for tests: while they wait.
+#[cfg(test)]
 pub async fn run(context: &Context) -> Result<Option<i64>, Problem> {
     deliver_to(context, &[]).await
 }
 
+/// Delivers what is due to those of these consumers, or of all, to whom nobody else delivers. Says when something of it is due again.
 async fn deliver_to(
     context: &Context,
     consumers: &[&'static Subscription],
