@@ -32,18 +32,22 @@ pub static OUTBOX: Outbox = Outbox::new("products", MIGRATIONS);
 /// The columns of a [`Product`], in the order it is read.
 macro_rules! product {
     () => {
-        "products.id, products.sku, products.name, products.description, products.category, products.price_amount, \
-         products.price_currency, products.image_url, products.attributes, products.version, products.created_at, \
-         products.updated_at, NULL"
+        product!("NULL")
+    };
+    ($available:literal) => {
+        concat!(
+            "products.id, products.sku, products.name, products.description, products.category, products.price_amount, \
+             products.price_currency, products.image_url, products.attributes, products.version, products.created_at, \
+             products.updated_at, ",
+            $available
+        )
     };
 }
 
 /// The same, for lists: with how many can be ordered.
 macro_rules! listed {
     () => {
-        "products.id, products.sku, products.name, products.description, products.category, products.price_amount, \
-         products.price_currency, products.image_url, products.attributes, products.version, products.created_at, \
-         products.updated_at, (SELECT available FROM availability WHERE product_id = products.id)"
+        product!("(SELECT available FROM availability WHERE product_id = products.id)")
     };
 }
 
