@@ -185,11 +185,12 @@ fn too_many_requests_at_once_are_answered_early() {
 struct Waiting(#[allow(dead_code)] Vec<TcpStream>);
 
 impl Waiting {
+    /// They wait for so long that all of them do at once, also on a machine that takes its time to begin them.
     fn start(host: &Host, count: usize) -> Self {
         let streams = (0..count).map(|_| {
             let mut stream = TcpStream::connect(host.address()).unwrap();
             stream
-                .write_all(b"GET /streams/slow?ms=10000 HTTP/1.1\r\nhost: x\r\n\r\n")
+                .write_all(b"GET /streams/slow?ms=20000 HTTP/1.1\r\nhost: x\r\n\r\n")
                 .unwrap();
             stream
         });
