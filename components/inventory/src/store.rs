@@ -424,23 +424,9 @@ pub mod tests {
         }
     }
 
-    struct Step(String);
-
-    impl FromRow for Step {
-        fn from_row(row: &mut Row) -> Result<Self, Error> {
-            for _ in 0..3 {
-                row.take::<i64>()?;
-            }
-            Ok(Self(row.take()?))
-        }
-    }
-
     /// How SQLite goes about a statement that has so many parameters.
     fn plan(sql: &str, parameters: usize) -> Vec<String> {
-        let sql = format!("EXPLAIN QUERY PLAN {sql}");
-        let plan = DATABASE.read(&sql, vec![Value::Null; parameters]);
-        let plan: Vec<Step> = block_on(plan).unwrap();
-        plan.into_iter().map(|Step(step)| step).collect()
+        block_on(DATABASE.plan(sql, vec![Value::Null; parameters])).unwrap()
     }
 
     #[test]

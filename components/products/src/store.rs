@@ -427,15 +427,6 @@ pub mod tests {
     use futures::executor::block_on;
     use souk_chassis::fields;
 
-    struct Detail(String);
-
-    impl FromRow for Detail {
-        fn from_row(row: &mut Row) -> Result<Self, Error> {
-            let _ids = (row.take::<i64>()?, row.take::<i64>()?, row.take::<i64>()?);
-            Ok(Self(row.take()?))
-        }
-    }
-
     /// How SQLite would run the list that this query string asks for.
     fn plan(query: &str, after: Option<SortKey>) -> String {
         let mut filter: Filter = fields::from_query(query).unwrap();
@@ -445,9 +436,7 @@ pub mod tests {
             id: Uuid::nil(),
         });
         let Statement { sql, parameters } = list_statement(&filter);
-        let details: Vec<Detail> =
-            block_on(DATABASE.read(&format!("EXPLAIN QUERY PLAN {sql}"), parameters)).unwrap();
-        let details: Vec<_> = details.into_iter().map(|Detail(detail)| detail).collect();
+        let details = block_on(DATABASE.plan(&sql, parameters)).unwrap();
         let subquery = details
             .iter()
             .position(|detail| detail.contains("SUBQUERY"))

@@ -134,6 +134,18 @@ impl Database {
         Ok(self.write(sql, parameters).await?.into_iter().next())
     }
 
+    /// How SQLite would go about a statement: the steps of its query plan, for a test of what an index answers.
+    #[cfg(feature = "native")]
+    pub async fn plan(
+        &self,
+        sql: &str,
+        parameters: impl IntoIterator<Item = Value>,
+    ) -> Result<Vec<String>, Error> {
+        let sql = format!("EXPLAIN QUERY PLAN {sql}");
+        let steps: Vec<connection::Step> = self.read(&sql, parameters).await?;
+        Ok(steps.into_iter().map(|step| step.0).collect())
+    }
+
     /// Makes of a statement's rows what they stand for. After an error the connection is not trusted any more.
     fn rows<T: FromRow>(&self, rows: Result<Vec<Vec<Value>>, Error>) -> Result<Vec<T>, Error> {
         if rows

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use rusqlite::types::{Value as SqliteValue, ValueRef};
 use spin_sdk::sqlite;
 
-use crate::{Error, Value};
+use crate::{Error, FromRow, Row, Value};
 
 thread_local! {
     static DATABASES: RefCell<HashMap<String, Rc<rusqlite::Connection>>> = RefCell::default();
@@ -67,6 +67,18 @@ impl Connection {
             databases.insert(self.0.clone(), database.clone());
             Ok(database)
         })
+    }
+}
+
+/// What a row of `EXPLAIN QUERY PLAN` says, after the numbers that make the rows a tree.
+pub(crate) struct Step(pub(crate) String);
+
+impl FromRow for Step {
+    fn from_row(row: &mut Row) -> Result<Self, Error> {
+        for _ in 0..3 {
+            row.take::<i64>()?;
+        }
+        Ok(Self(row.take()?))
     }
 }
 

@@ -155,16 +155,8 @@ fn a_migration_can_be_repeated() {
 }
 
 fn plan(sql: &str, parameters: Vec<Value>) -> String {
-    struct Detail(String);
-    impl FromRow for Detail {
-        fn from_row(row: &mut Row) -> Result<Self, Error> {
-            let _ids = (row.take::<i64>()?, row.take::<i64>()?, row.take::<i64>()?);
-            Ok(Self(row.take()?))
-        }
-    }
-    let steps: Vec<Detail> =
-        block_on(DATABASE.read(&format!("EXPLAIN QUERY PLAN {sql}"), parameters)).unwrap();
-    steps[0].0.clone()
+    let steps = block_on(DATABASE.plan(sql, parameters)).unwrap();
+    steps[0].clone()
 }
 
 #[test]
