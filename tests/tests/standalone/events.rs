@@ -87,6 +87,16 @@ impl Broker {
         answer.is_ok_and(|answer| answer.status == 200)
     }
 
+    /// Publishes batch after batch; the events that were acknowledged.
+    fn publish_until_it_fails(&self, from: usize) -> Vec<(String, String)> {
+        (from..)
+            .step_by(5)
+            .map(|first| events(first, 5))
+            .take_while(|batch| self.publish(batch))
+            .flatten()
+            .collect()
+    }
+
     fn admin(&self, method: &str, path: &str, body: &Value) -> Reply {
         self.ask("gateway", Some(Role::Admin), method, path, body)
             .unwrap()
@@ -328,13 +338,7 @@ fn killed_at_random_moments_it_loses_nothing_it_acknowledged(kind: Kind<'_>) {
     for round in 0..5 {
         let broker = kind.start(dir.path());
         std::thread::scope(|scope| {
-            let publisher = scope.spawn(|| {
-                let batches = (0..).map(|batch| events(round * 10_000 + batch * 5, 5));
-                batches
-                    .take_while(|batch| broker.publish(batch))
-                    .flatten()
-                    .collect::<Vec<_>>()
-            });
+            let publisher = scope.spawn(|| broker.publish_until_it_fails(round * 10_000));
             std::thread::sleep(Duration::from_millis(250 + 130 * round as u64));
             broker.host.signal(Signal::SIGKILL);
             acknowledged.extend(publisher.join().unwrap());
@@ -362,13 +366,7 @@ fn redis_killed_and_restarted_has_all_that_was_acknowledged() {
     let mut acknowledged = Vec::new();
     for round in 0..4 {
         std::thread::scope(|scope| {
-            let publisher = scope.spawn(|| {
-                let batches = (0..).map(|batch| events(round * 10_000 + batch * 5, 5));
-                batches
-                    .take_while(|batch| broker.publish(batch))
-                    .flatten()
-                    .collect::<Vec<_>>()
-            });
+            let publisher = scope.spawn(|| broker.publish_until_it_fails(round * 10_000));
             std::thread::sleep(Duration::from_millis(200 + 150 * round as u64));
             redis.kill();
             acknowledged.extend(publisher.join().unwrap());
