@@ -59,10 +59,7 @@ pub async fn claim(
         due!(),
         " RETURNING consumer, failures"
     );
-    let consumers: Vec<_> = subscriptions
-        .iter()
-        .map(|it| it.consumer.as_str())
-        .collect();
+    let consumers = names(subscriptions.iter().copied());
     let known: Vec<Column<String>> = DELIVERY.read(KNOWN, []).await?;
     if consumers
         .iter()
@@ -253,9 +250,9 @@ pub async fn prune(subscriptions: &[Subscription], before: i64) -> Result<(), Er
         .map(drop)
 }
 
-fn names(subscriptions: &[Subscription]) -> Vec<&str> {
+fn names<'a>(subscriptions: impl IntoIterator<Item = &'a Subscription>) -> Vec<&'a str> {
     subscriptions
-        .iter()
+        .into_iter()
         .map(|it| it.consumer.as_str())
         .collect()
 }
