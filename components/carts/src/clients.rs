@@ -18,19 +18,22 @@ use crate::tests::neighbours::fetch;
 
 #[cfg(not(test))]
 mod network {
-    use std::time::Duration;
-
     use http::StatusCode;
     use serde_json::Value;
     use souk_chassis::Context;
-    use souk_client::Call;
+    use souk_client::{Call, Policies, Policy};
 
-    /// How long a cart waits for what it is compared with.
-    const TIMEOUT: Duration = Duration::from_secs(2);
+    /// How long a cart waits for what it is compared with, in milliseconds, and how it treats whom it asks.
+    #[rustfmt::skip]
+    const POLICIES: Policies = Policies(&[
+        //           of           timeout  attempts  slow from  at once
+        Policy::row("inventory",  2_000,   2,        1_500,     12),
+        Policy::row("products",   2_000,   2,        1_500,     12),
+    ]);
 
     /// The JSON at a path of a service, or why it cannot be had.
     pub async fn fetch(context: &Context, service: &str, path: &str) -> Result<Value, String> {
-        let call = Call::get(context, service, path).timeout(TIMEOUT);
+        let call = Call::get(context, POLICIES.to(service), path);
         let answer = call.send().await.map_err(|error| error.to_string())?;
         match answer.status() {
             StatusCode::OK => answer.json().await.map_err(|error| error.to_string()),

@@ -64,6 +64,7 @@ fn routes() -> Routes {
             .returns::<CartView>(200),
         )
         .route(souk_events::operation(events::handle))
+        .routes(souk_client::operations())
         .route(
             post("/internal/tick", api::tick)
                 .summary("Deletes guests' carts that have expired, when that is due")

@@ -12,24 +12,19 @@
 //! [closed](crate::domain::Closed) nobody changes it any more: so it can be deleted, although a deletion compares nothing. An
 //! account's cart is never deleted; where it has expired or was cleared, an empty one stays.
 
-#[cfg(not(test))]
-#[path = "store/spin.rs"]
-mod bucket;
-
-#[cfg(test)]
-#[path = "store/memory.rs"]
-pub mod bucket;
-
 use std::fmt;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use souk_chassis::Problem;
 use souk_chassis::context::now;
+use souk_keyvalue::{Bucket, pause};
 use uuid::Uuid;
 
 use crate::domain::Cart;
-use bucket::{Bucket, pause};
+
+/// The label the manifest grants.
+const LABEL: &str = "carts";
 
 /// How often a change is tried that others come before. Each time one of them got through.
 const ATTEMPTS: u32 = 60;
@@ -44,8 +39,8 @@ const SWEEP: &str = "sweep";
 /// Why the store did not do what it was told.
 #[derive(Debug)]
 pub enum Error {
-    /// What the host says.
-    Store(String),
+    /// What the store says.
+    Store(souk_keyvalue::Error),
     /// What is kept there is none of ours.
     Garbled(String),
     /// Others changed the same entry, again and again.
@@ -55,10 +50,16 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Store(why) => write!(f, "key-value store: {why}"),
+            Self::Store(why) => write!(f, "{why}"),
             Self::Garbled(key) => write!(f, "the entry {key} cannot be read"),
             Self::Busy => f.write_str("an entry is changed by too many at once"),
         }
+    }
+}
+
+impl From<souk_keyvalue::Error> for Error {
+    fn from(error: souk_keyvalue::Error) -> Self {
+        Self::Store(error)
     }
 }
 
@@ -109,13 +110,13 @@ pub enum Step<E, T> {
 /// The cart, if there is one.
 pub fn find(owner: &Owner) -> Result<Option<Cart>, Error> {
     let key = owner.key();
-    let value = Bucket::open()?.get(&key)?;
+    let value = Bucket::open(LABEL)?.get(&key)?;
     value.map(|value| read(&key, &value)).transpose()
 }
 
 /// Makes the cart of a guest whose id nobody else knows yet.
 pub fn create(guest: Uuid, cart: &Cart) -> Result<(), Error> {
-    Bucket::open()?.set(&Owner::Guest(guest).key(), &written(cart))
+    Ok(Bucket::open(LABEL)?.set(&Owner::Guest(guest).key(), &written(cart))?)
 }
 
 /// Changes a cart: `step` is told what is there and says what to do, again for each time somebody else was faster.
@@ -128,17 +129,17 @@ pub async fn change<T>(
 
 /// Deletes the cart of a guest, which must be closed.
 pub fn delete(guest: Uuid) -> Result<(), Error> {
-    Bucket::open()?.delete(&Owner::Guest(guest).key())
+    Ok(Bucket::open(LABEL)?.delete(&Owner::Guest(guest).key())?)
 }
 
 /// What guests' tokens are signed with, if there is a key yet.
 pub fn signing_key() -> Result<Option<Vec<u8>>, Error> {
-    Bucket::open()?.get(KEY)
+    Ok(Bucket::open(LABEL)?.get(KEY)?)
 }
 
 /// What guests' tokens are signed with: this key if there is none yet.
 pub async fn signing_key_or(new: &[u8]) -> Result<Vec<u8>, Error> {
-    let bucket = Bucket::open()?;
+    let bucket = Bucket::open(LABEL)?;
     for attempt in 0..ATTEMPTS {
         if let Some(key) = bucket.get(KEY)? {
             return Ok(key);
@@ -169,37 +170,37 @@ pub async fn change_sweep<T>(
 
 /// When the search for expired carts goes on; 0 if there was none yet.
 pub fn next_sweep() -> Result<u64, Error> {
-    let value = Bucket::open()?.get(SWEEP)?;
+    let value = Bucket::open(LABEL)?.get(SWEEP)?;
     let sweep: Option<Sweep> = value.map(|value| read(SWEEP, &value)).transpose()?;
     Ok(sweep.map_or(0, |sweep| sweep.due))
 }
 
 /// The keys of all carts, in no order.
 pub fn cart_keys() -> Result<Vec<String>, Error> {
-    let mut keys = Bucket::open()?.keys()?;
+    let mut keys = Bucket::open(LABEL)?.keys()?;
     keys.retain(|key| Owner::of_key(key).is_some());
     Ok(keys)
 }
 
 /// How far the carts have been looked through for a product that is deleted.
 pub fn dropped_to(product: Uuid) -> Result<Option<String>, Error> {
-    let value = Bucket::open()?.get(&format!("{DROPPED}{product}"))?;
+    let value = Bucket::open(LABEL)?.get(&format!("{DROPPED}{product}"))?;
     Ok(value.and_then(|value| String::from_utf8(value).ok()))
 }
 
 /// Notes down how far that is.
 pub fn note_dropped_to(product: Uuid, key: &str) -> Result<(), Error> {
-    Bucket::open()?.set(&format!("{DROPPED}{product}"), key.as_bytes())
+    Ok(Bucket::open(LABEL)?.set(&format!("{DROPPED}{product}"), key.as_bytes())?)
 }
 
 /// The carts have been looked through.
 pub fn forget_dropped(product: Uuid) -> Result<(), Error> {
-    Bucket::open()?.delete(&format!("{DROPPED}{product}"))
+    Ok(Bucket::open(LABEL)?.delete(&format!("{DROPPED}{product}"))?)
 }
 
 /// The guests who have carts, in no order. Claims that were left behind are deleted in passing.
 pub fn guests() -> Result<Vec<Uuid>, Error> {
-    let bucket = Bucket::open()?;
+    let bucket = Bucket::open(LABEL)?;
     let this_minute = now() / 60;
     let mut guests = Vec::new();
     for key in bucket.keys()? {
@@ -222,7 +223,7 @@ async fn change_entry<E: Serialize + DeserializeOwned, T>(
     key: &str,
     mut step: impl FnMut(Option<E>) -> Step<E, T>,
 ) -> Result<T, Error> {
-    let bucket = Bucket::open()?;
+    let bucket = Bucket::open(LABEL)?;
     for attempt in 0..ATTEMPTS {
         let (swap, value) = bucket.look(key)?;
         let is_there = value.is_some();

@@ -102,8 +102,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::domain::Cart;
-    use crate::store::bucket;
     use futures::executor::block_on;
+    use souk_keyvalue::memory as bucket;
     use uuid::{NoContext, Timestamp};
 
     /// A guest whose cart was made and changed so many seconds ago.

@@ -15,8 +15,8 @@ use uuid::Uuid;
 
 use crate::SERVICE;
 use crate::domain::{ACCOUNT_LIFETIME, Cart, GUEST_LIFETIME};
-use crate::store::bucket;
 use neighbours::{asked, down, sell, when_asked, withdraw};
+use souk_keyvalue::memory as bucket;
 
 const ANNA: &str = "018f0000-0000-7000-8000-00000000000a";
 const BERT: &str = "018f0000-0000-7000-8000-00000000000b";

@@ -108,9 +108,9 @@ fn cookie_header(token: &str, max_age: u64) -> HeaderValue {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::store::bucket;
     use futures::executor::block_on;
     use http::HeaderName;
+    use souk_keyvalue::memory as bucket;
 
     fn of(headers: &[(&'static str, &str)]) -> HeaderMap {
         let pairs = headers.iter().map(|(name, value)| {

@@ -12,25 +12,43 @@ pub use crate::tests::consumers::deliver;
 
 #[cfg(not(test))]
 mod network {
-    use std::time::Duration;
+    use std::sync::OnceLock;
 
     use http::Method;
     use http::header::{self, HeaderValue};
     use souk_chassis::Context;
-    use souk_client::{Call, CallError};
+    use souk_client::{Call, CallError, Policy};
     use souk_events::{Event, MEDIA_TYPE};
 
     use crate::domain::Failure;
+    use crate::settings;
 
-    /// How long a consumer may take for an event.
-    const TIMEOUT: Duration = Duration::from_secs(5);
+    /// How a consumer is treated, whoever it is. The log has its own way of trying again.
+    const fn policy(consumer: &'static str) -> Policy {
+        //          of        timeout  attempts  slow from  at once
+        Policy::row(consumer, 5_000, 1, 5_000, 16)
+    }
+
+    /// The policy of one of those who subscribe.
+    fn policy_of(consumer: &str) -> Result<&'static Policy, Failure> {
+        static POLICIES: OnceLock<Vec<Policy>> = OnceLock::new();
+        let subscriptions = settings::subscriptions()
+            .map_err(|_| Failure::Consumer("the subscriptions cannot be read".into()))?;
+        let all = POLICIES.get_or_init(|| {
+            let consumers = subscriptions.iter().map(|it| it.consumer.as_str());
+            consumers.map(policy).collect()
+        });
+        let own = all.iter().find(|policy| policy.service == consumer);
+        own.ok_or_else(|| Failure::Consumer("it does not subscribe any more".into()))
+    }
 
     /// Has a consumer take an event.
     pub async fn deliver(context: &Context, consumer: &str, event: &Event) -> Result<(), Failure> {
-        let call = Call::new(context, Method::POST, consumer, "/internal/events")
+        let context = context.unhurried();
+        let policy = policy_of(consumer)?;
+        let call = Call::new(&context, Method::POST, policy, "/internal/events")
             .json(event)
-            .header(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE))
-            .timeout(TIMEOUT);
+            .header(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         match call.send().await {
             Ok(response) if response.status().is_success() => Ok(()),
             Ok(response) => Err(super::failure(response.status())),

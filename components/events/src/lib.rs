@@ -72,6 +72,7 @@ fn routes() -> Routes {
                 .for_admins()
                 .returns_nothing(202),
         )
+        .routes(souk_client::operations())
         .route(
             post("/internal/tick", api::tick)
                 .summary("Deliver what is due, and forget what is old")

@@ -64,6 +64,7 @@ fn context() -> Context {
         request_id: http::HeaderValue::from_static("r1"),
         traceparent: None,
         caller: None,
+        deadline: None,
     }
 }
 

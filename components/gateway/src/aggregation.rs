@@ -2,7 +2,6 @@
 //! warning says why.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use futures::future::join3;
 use http::HeaderMap;
@@ -13,11 +12,11 @@ use uuid::Uuid;
 
 use crate::clients::{self, Guest, Level, Missing, Object};
 
-/// How long the parts of an order's summary are waited for.
-const SUMMARY_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long the parts of an order's summary are waited for, in milliseconds.
+const SUMMARY_MS: u32 = 3_000;
 
-/// How long each part of the start page is waited for: somebody is looking at an empty screen.
-const HOME_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the parts of the start page are waited for, in milliseconds: somebody is looking at an empty screen.
+const HOME_MS: u32 = 1_000;
 
 /// A part that could not be had.
 #[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -28,6 +27,22 @@ pub struct Warning {
     detail: String,
 }
 
+impl Warning {
+    /// That a part is missing, and why.
+    pub fn new(part: &'static str, detail: String) -> Self {
+        Self { part, detail }
+    }
+
+    /// The same, of something that was asked for.
+    pub fn of(part: &'static str, missing: Missing) -> Self {
+        let detail = match missing {
+            Missing::Nothing => "there is no such thing".into(),
+            Missing::Unavailable(why) => why,
+        };
+        Self::new(part, detail)
+    }
+}
+
 /// The warnings of one answer.
 #[derive(Default)]
 struct Warnings(Vec<Warning>);
@@ -35,13 +50,9 @@ struct Warnings(Vec<Warning>);
 impl Warnings {
     /// The part, or nothing and a warning.
     fn part<T>(&mut self, part: &'static str, found: Result<T, Missing>) -> Option<T> {
-        let detail = match found {
-            Ok(found) => return Some(found),
-            Err(Missing::Nothing) => "there is no such thing".into(),
-            Err(Missing::Unavailable(why)) => why,
-        };
-        self.0.push(Warning { part, detail });
-        None
+        found
+            .map_err(|missing| self.0.push(Warning::of(part, missing)))
+            .ok()
     }
 }
 
@@ -60,9 +71,10 @@ pub struct Summary {
 
 /// `GET /api/orders/{id}/summary`
 pub async fn summary(context: Context, Path(id): Path<Uuid>) -> Result<Json<Summary>, Problem> {
-    let order = clients::order(&context, id, SUMMARY_TIMEOUT);
-    let payment = clients::payment(&context, id, SUMMARY_TIMEOUT);
-    let notifications = clients::notifications(&context, id, SUMMARY_TIMEOUT);
+    let context = context.within(SUMMARY_MS);
+    let order = clients::order(&context, id);
+    let payment = clients::payment(&context, id);
+    let notifications = clients::notifications(&context, id);
     let (order, payment, notifications) = join3(order, payment, notifications).await;
     summarize(id, order, payment, notifications).map(Json)
 }
@@ -103,15 +115,16 @@ pub struct Home {
 
 /// `GET /api/home`
 pub async fn home(context: Context, headers: HeaderMap) -> Json<Home> {
+    let context = context.within(HOME_MS);
     let shelf = async {
-        let products = clients::newest_products(&context, HOME_TIMEOUT).await;
+        let products = clients::newest_products(&context).await;
         let levels = match &products {
             Ok(products) => levels_of(&context, products).await,
             Err(_) => Err(Missing::Unavailable("the products are not known".into())),
         };
         (products, levels)
     };
-    let categories = clients::categories(&context, HOME_TIMEOUT);
+    let categories = clients::categories(&context);
     let (categories, shelf, cart) = join3(categories, shelf, cart(&context, &headers)).await;
     Json(start_page(categories, shelf, cart))
 }
@@ -123,7 +136,7 @@ async fn levels_of(context: &Context, products: &[Object]) -> Result<Vec<Level>,
         .collect();
     match ids.is_empty() {
         true => Ok(Vec::new()),
-        false => clients::levels(context, &ids, HOME_TIMEOUT).await,
+        false => clients::levels(context, &ids).await,
     }
 }
 
@@ -133,7 +146,7 @@ async fn cart(context: &Context, headers: &HeaderMap) -> Result<Option<Object>, 
     if context.caller.is_none() && guest.is_none() {
         return Ok(None);
     }
-    match clients::cart(context, guest, HOME_TIMEOUT).await {
+    match clients::cart(context, guest).await {
         Err(Missing::Nothing) => Ok(None),
         cart => cart.map(Some),
     }

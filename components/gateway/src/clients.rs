@@ -1,7 +1,5 @@
 //! What the gateway asks of the services for the answers it puts together, on behalf of whoever asks it.
 
-use std::time::Duration;
-
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
@@ -10,6 +8,8 @@ use serde_json::{Map, Value};
 use souk_chassis::Context;
 use souk_client::{Call, CallError};
 use uuid::Uuid;
+
+use crate::policies::POLICIES;
 
 /// Something of another service's, passed on as it is.
 pub type Object = Map<String, Value>;
@@ -34,18 +34,7 @@ pub enum Missing {
 
 impl From<CallError> for Missing {
     fn from(error: CallError) -> Self {
-        Self::Unavailable(match error {
-            CallError::Timeout { service, .. } => {
-                format!("the service {service} did not answer in time")
-            }
-            CallError::Unreachable { service, .. } => {
-                format!("the service {service} is not to be reached")
-            }
-            CallError::Answer { service, .. } => {
-                format!("the service {service} gave an answer of no use")
-            }
-            CallError::Caller(_) => "the call cannot be made".into(),
-        })
+        Self::Unavailable(error.detail())
     }
 }
 
@@ -56,47 +45,45 @@ struct List<T> {
 }
 
 /// An order of the caller's.
-pub async fn order(context: &Context, id: Uuid, timeout: Duration) -> Result<Object, Missing> {
+pub async fn order(context: &Context, id: Uuid) -> Result<Object, Missing> {
     let path = format!("/api/orders/{id}");
-    answer(Call::get(context, "orders", &path), "orders", timeout).await
+    answer(Call::get(context, POLICIES.to("orders"), &path), "orders").await
 }
 
 /// The payment of an order; none where it has not come to that.
-pub async fn payment(
-    context: &Context,
-    order: Uuid,
-    timeout: Duration,
-) -> Result<Option<Object>, Missing> {
+pub async fn payment(context: &Context, order: Uuid) -> Result<Option<Object>, Missing> {
     let path = format!("/api/payments?order_id={order}");
-    let payments: List<_> =
-        answer(Call::get(context, "payments", &path), "payments", timeout).await?;
+    let payments: List<_> = answer(
+        Call::get(context, POLICIES.to("payments"), &path),
+        "payments",
+    )
+    .await?;
     Ok(payments.items.into_iter().next())
 }
 
 /// What the customer was told about an order.
-pub async fn notifications(
-    context: &Context,
-    order: Uuid,
-    timeout: Duration,
-) -> Result<Vec<Object>, Missing> {
+pub async fn notifications(context: &Context, order: Uuid) -> Result<Vec<Object>, Missing> {
     let path = format!("/api/notifications?order_id={order}");
-    let call = Call::get(context, "notifications", &path);
-    let notifications: List<_> = answer(call, "notifications", timeout).await?;
+    let call = Call::get(context, POLICIES.to("notifications"), &path);
+    let notifications: List<_> = answer(call, "notifications").await?;
     Ok(notifications.items)
 }
 
 /// All categories.
-pub async fn categories(context: &Context, timeout: Duration) -> Result<Vec<Object>, Missing> {
-    let call = Call::get(context, "products", "/api/categories");
-    let categories: List<_> = answer(call, "products", timeout).await?;
+pub async fn categories(context: &Context) -> Result<Vec<Object>, Missing> {
+    let call = Call::get(context, POLICIES.to("products"), "/api/categories");
+    let categories: List<_> = answer(call, "products").await?;
     Ok(categories.items)
 }
 
 /// The newest products.
-pub async fn newest_products(context: &Context, timeout: Duration) -> Result<Vec<Object>, Missing> {
+pub async fn newest_products(context: &Context) -> Result<Vec<Object>, Missing> {
     let path = format!("/api/products?limit={NEWEST}");
-    let products: List<_> =
-        answer(Call::get(context, "products", &path), "products", timeout).await?;
+    let products: List<_> = answer(
+        Call::get(context, POLICIES.to("products"), &path),
+        "products",
+    )
+    .await?;
     Ok(products.items)
 }
 
@@ -110,15 +97,21 @@ pub struct Level {
 }
 
 /// How many there are to be had of some products; nothing of those that no stock is kept of.
-pub async fn levels(
-    context: &Context,
-    products: &[&str],
-    timeout: Duration,
-) -> Result<Vec<Level>, Missing> {
+pub async fn levels(context: &Context, products: &[&str]) -> Result<Vec<Level>, Missing> {
     let path = format!("/api/inventory?product_ids={}", products.join(","));
-    let levels: List<_> =
-        answer(Call::get(context, "inventory", &path), "inventory", timeout).await?;
+    let levels: List<_> = answer(
+        Call::get(context, POLICIES.to("inventory"), &path),
+        "inventory",
+    )
+    .await?;
     Ok(levels.items)
+}
+
+/// The instances of all services, as the registry lists them.
+pub async fn instances(context: &Context) -> Result<Vec<Object>, Missing> {
+    let call = Call::get(context, POLICIES.to("registry"), "/instances");
+    let instances: List<_> = answer(call, "registry").await?;
+    Ok(instances.items)
 }
 
 /// What a guest's cart is known by.
@@ -145,25 +138,17 @@ impl Guest {
 }
 
 /// The cart of the caller, or of this guest.
-pub async fn cart(
-    context: &Context,
-    guest: Option<Guest>,
-    timeout: Duration,
-) -> Result<Object, Missing> {
-    let mut call = Call::get(context, "carts", "/api/cart");
+pub async fn cart(context: &Context, guest: Option<Guest>) -> Result<Object, Missing> {
+    let mut call = Call::get(context, POLICIES.to("carts"), "/api/cart");
     for (name, value) in guest.iter().flat_map(|guest| &guest.0) {
         call = call.header(name.clone(), value.clone());
     }
-    answer(call, "carts", timeout).await
+    answer(call, "carts").await
 }
 
 /// The JSON that a service answers a call with.
-async fn answer<T: DeserializeOwned>(
-    call: Call<'_>,
-    service: &str,
-    timeout: Duration,
-) -> Result<T, Missing> {
-    let response = call.timeout(timeout).send().await?;
+async fn answer<T: DeserializeOwned>(call: Call<'_>, service: &str) -> Result<T, Missing> {
+    let response = call.send().await?;
     match response.status() {
         StatusCode::OK => Ok(response.json().await?),
         StatusCode::NOT_FOUND => Err(Missing::Nothing),

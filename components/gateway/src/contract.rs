@@ -12,10 +12,11 @@ use souk_chassis::{Context, Problem};
 use souk_client::{Call, CallError};
 
 use crate::merge::{self, Contract};
+use crate::policies::POLICIES;
 use crate::{SERVICE, routes};
 
-/// How long a service may take to show its contract.
-const TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a service may take to show its contract, in milliseconds.
+const TIMEOUT_MS: u32 = 2_000;
 
 /// How long the whole contract is kept, in seconds: it changes when a service is deployed.
 const KEPT: u64 = 60;
@@ -83,7 +84,8 @@ async fn fresh(context: &Context, now: Instant) -> Result<Copied, Problem> {
 }
 
 async fn fetch(context: &Context, service: &str) -> Result<Value, CallError> {
-    let call = Call::get(context, service, "/openapi.json").timeout(TIMEOUT);
+    let context = &context.within(TIMEOUT_MS);
+    let call = Call::get(context, POLICIES.to(service), "/openapi.json");
     let response = call.send().await?;
     let status = response.status();
     match response.json::<Value>().await {

@@ -6,13 +6,15 @@ use axum::response::{IntoResponse, Response};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use souk_chassis::{Context, Problem};
+use souk_resilience::limit::Importance;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use crate::authentication::{Identity, authenticate};
 use crate::compression::Wish;
 use crate::routes::Route;
 use crate::settings::{self, Settings};
-use crate::{bounds, cors, limiter, limits, routes};
+use crate::{bounds, cors, limiter, limits, routes, shedding};
 
 /// The session of whoever is signed in, for the service.
 const SESSION: HeaderName = HeaderName::from_static("x-souk-session");
@@ -56,6 +58,14 @@ fn options(request: &Request, settings: &Settings) -> Response {
 async fn serve(context: Context, request: Request, next: Next, settings: &Settings) -> Response {
     let route = bounds::check_head(&request)
         .and_then(|()| routes::find(request.method(), request.uri().path()));
+    let importance = route
+        .as_ref()
+        .map_or(Importance::Ordinary, |route| route.importance);
+    // Before anything that costs something.
+    let _running = match shedding::admit(importance) {
+        Ok(running) => running,
+        Err(problem) => return problem.into_response(),
+    };
     let identity = authenticate(&context, request.headers()).await;
     let client = limits::client_of(&request);
 
@@ -89,6 +99,7 @@ async fn admit(
     let (route, identity) = (route?, identity?);
     context.caller = identity.as_ref().map(|identity| identity.caller.clone());
     route.admit(&context)?;
+    let context = context.within(milliseconds(route.timeout));
 
     introduce(request.headers_mut(), identity, client);
     let wish = Wish::take(&request.method().clone(), request.headers_mut());
@@ -96,6 +107,10 @@ async fn admit(
     request.extensions_mut().insert(context);
     request.extensions_mut().insert(route);
     wish.fulfil(next.run(request).await).await
+}
+
+fn milliseconds(duration: Duration) -> u32 {
+    duration.as_millis().try_into().unwrap_or(u32::MAX)
 }
 
 /// Tells the service who is there, beside what the service token says. What begins with `x-souk-` is said by nobody else,

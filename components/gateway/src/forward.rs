@@ -7,15 +7,27 @@ use http::StatusCode;
 use souk_chassis::context::REQUEST_ID;
 use souk_chassis::{Context, Problem};
 
+use crate::copies;
+use crate::policies::POLICIES;
 use crate::routes::Route;
 
-/// Passes a request on, and its answer back; both bodies stream.
+/// Passes a request on, and its answer back; both bodies stream. What is down is answered from a copy, where there is one.
 pub async fn pass(
     context: Context,
     Extension(route): Extension<&'static Route>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let response = souk_client::forward(&context, route.service, request, route.timeout).await?;
+    let copied = copies::key(route, &request);
+    let answer = ask(&context, route, request).await;
+    match (answer, copied) {
+        (Ok(response), Some(key)) => Ok(copies::keep(&context, &key, response).await),
+        (Err(problem), Some(key)) => copies::show(&context, &key).await.ok_or(problem),
+        (answer, None) => answer,
+    }
+}
+
+async fn ask(context: &Context, route: &Route, request: Request) -> Result<Response, Problem> {
+    let response = souk_client::forward(context, POLICIES.to(route.service), request).await?;
     match failure(&response, route.service) {
         Some(problem) => Err(problem),
         None => Ok(response),

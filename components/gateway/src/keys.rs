@@ -12,12 +12,12 @@
 //! some time before it signs, so this refuses nobody.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use souk_access::{AUDIENCE, Claims, ISSUER, Invalid, Jwks};
 use souk_chassis::Context;
 use souk_client::{Call, CallError};
 
+use crate::policies::POLICIES;
 use crate::store;
 
 /// How long a key set is taken to be the newest, in seconds: a key that is taken back is believed no longer than this.
@@ -29,8 +29,8 @@ const MAX_STALE: i64 = 24 * 60 * 60;
 /// How long nobody asks again, in seconds.
 const PAUSE: i64 = 5;
 
-/// How long `users` may take to answer.
-const TIMEOUT: Duration = Duration::from_secs(2);
+/// How long `users` may take to answer, in milliseconds.
+const TIMEOUT_MS: u32 = 2_000;
 
 /// This instance's key set.
 static NEWEST: Mutex<Option<KeySet>> = Mutex::new(None);
@@ -146,7 +146,8 @@ async fn refreshed(context: &Context, key_set: KeySet, now: i64) -> KeySet {
 }
 
 async fn fetch(context: &Context) -> Result<Jwks, CallError> {
-    let call = Call::get(context, "users", "/.well-known/jwks.json").timeout(TIMEOUT);
+    let context = &context.within(TIMEOUT_MS);
+    let call = Call::get(context, POLICIES.to("users"), "/.well-known/jwks.json");
     let response = call.send().await?;
     let status = response.status();
     match response.json::<Jwks>().await {

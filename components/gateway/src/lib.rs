@@ -8,10 +8,12 @@
 //! | the head may not be too large | `bounds` |
 //! | whose is it? | `routes`, a table one can read |
 //! | who is it? An access token is verified with the keys of `users`, which are kept | `authentication`, `keys` |
+//! | is there room for it? | `shedding` |
 //! | is it within the limits of its client and its account? | `limits` says what they are, `limiter` counts |
 //! | may this caller make it? | `routes` |
 //! | the body may not be too large | `bounds` |
-//! | it is passed on, or answered here | `forward`; `aggregation`, `contract` (`merge`), `health` |
+//! | it is passed on, with a deadline | `forward`, as `policies` say; what is down is answered from `copies` where it can be |
+//! | or it is answered here | `aggregation`, `contract` (`merge`), `health`, `ops` |
 //! | the answer is compressed where that pays, and gets the headers that every answer has | `compression`, `cors`, `door` |
 //!
 //! Whoever called goes on to the service in the service token, the session in `x-souk-session`, the client's address in
@@ -26,6 +28,7 @@ mod bounds;
 mod clients;
 mod compression;
 mod contract;
+mod copies;
 mod cors;
 mod door;
 mod forward;
@@ -34,8 +37,11 @@ mod keys;
 mod limiter;
 mod limits;
 mod merge;
+mod ops;
+mod policies;
 mod routes;
 mod settings;
+mod shedding;
 mod store;
 mod ticker;
 
@@ -43,7 +49,8 @@ use axum::Router;
 use axum::middleware::from_fn;
 use axum::routing::any;
 use http::StatusCode;
-use souk_chassis::{Context, Routes, Service, get, post};
+use souk_chassis::{Context, Routes, Service, get, post, put};
+use souk_client::NewFaults;
 use spin_sdk::http::{IntoResponse, Request};
 
 /// The gateway, as a service like the others.
@@ -73,6 +80,33 @@ fn routes() -> Routes {
                 .returns::<clients::Object>(200),
         )
         .route(
+            get("/api/ops/services", ops::services)
+                .summary("The services, and where their instances are")
+                .for_admins()
+                .returns::<ops::Services>(200),
+        )
+        .route(
+            get("/api/ops/breakers", ops::breakers)
+                .summary("What each service knows of those it calls: circuit breakers, retries, ejected instances")
+                .for_admins()
+                .returns::<ops::Breakers>(200),
+        )
+        .route(
+            get("/api/ops/faults", ops::faults)
+                .summary("The faults that are ordered")
+                .for_admins()
+                .returns::<ops::Faults>(200)
+                .fails([403]),
+        )
+        .route(
+            put("/api/ops/faults", ops::order_faults)
+                .summary("Have calls fail on purpose for a while, instead of those that did; none to end it")
+                .for_admins()
+                .body::<NewFaults>()
+                .returns::<ops::Faults>(200)
+                .fails([403]),
+        )
+        .route(
             get("/api/orders/{id}/summary", aggregation::summary)
                 .summary("An order with its payment and what the customer was told")
                 .for_customers()
@@ -82,7 +116,7 @@ fn routes() -> Routes {
         .layered(|router| router.layer(from_fn(door::enter)))
         .route(
             post("/internal/tick", tick)
-                .summary("Forgets counts that are over")
+                .summary("Forgets counts that are over, and the oldest of too many copies")
                 .returns_nothing(204),
         )
 }
@@ -97,6 +131,7 @@ fn forwarded() -> Router {
 
 async fn tick(context: Context) -> StatusCode {
     limiter::prune(&context).await;
+    copies::prune(&context).await;
     StatusCode::NO_CONTENT
 }
 

@@ -482,6 +482,9 @@ mod tests {
                 "/api/health",
                 "/api/home",
                 "/api/openapi.json",
+                "/api/ops/breakers",
+                "/api/ops/faults",
+                "/api/ops/services",
                 "/api/orders/{id}/summary"
             ]
         );

@@ -1,13 +1,16 @@
-//! The route table: which service a request is for, who may make it, what it counts against and how long it may take.
+//! The route table: which service a request is for, who may make it, what it counts against, how long it may take and how much
+//! it matters.
 
 use std::time::Duration;
 
 use http::Method;
 use http::header::{self, HeaderValue};
 use souk_chassis::{Context, Problem};
+use souk_resilience::limit::Importance;
 
 use crate::limits::Class::{self, Login, Ordinary};
 use Access::{Admin, Anyone, Customer};
+use Importance::{High, Ordinary as Usual, Vital};
 
 /// The service that stands for the gateway's own answers.
 pub const OWN: &str = "gateway";
@@ -18,55 +21,58 @@ pub const OWN: &str = "gateway";
 /// service has to begin its answer; a stream then goes on for as long as both sides want.
 #[rustfmt::skip]
 pub const ROUTES: &[Route] = &[
-    //  methods              path                                service      who       limit     seconds
-    row("GET",               "/api/health",                      OWN,         Anyone,   Ordinary, 10),
-    row("GET",               "/api/home",                        OWN,         Anyone,   Ordinary, 10),
-    row("GET",               "/api/openapi.json",                OWN,         Anyone,   Ordinary, 10),
-    row("GET",               "/api/orders/{id}/summary",         OWN,         Customer, Ordinary, 10),
+    //  methods              path                                service      who       limit     seconds  matters
+    row("GET",               "/api/health",                      OWN,         Anyone,   Ordinary, 10, Vital),
+    row("GET",               "/api/home",                        OWN,         Anyone,   Ordinary, 10, Usual),
+    row("GET",               "/api/openapi.json",                OWN,         Anyone,   Ordinary, 10, Usual),
+    row("GET",               "/api/orders/{id}/summary",         OWN,         Customer, Ordinary, 10, Usual),
 
-    row("GET",               "/.well-known/jwks.json",           "users",     Anyone,   Ordinary, 10),
-    row("POST",              "/api/users",                       "users",     Anyone,   Login,    10),
-    row("GET",               "/api/users",                       "users",     Admin,    Ordinary, 10),
-    row("POST",              "/api/users/me/password",           "users",     Customer, Login,    10),
-    row(ALL,                 "/api/users/me/...",                "users",     Customer, Ordinary, 10),
-    row(ALL,                 "/api/users/{id}/...",              "users",     Admin,    Ordinary, 10),
-    row("POST",              "/api/sessions",                    "users",     Anyone,   Login,    10),
-    row("POST",              "/api/sessions/refresh",            "users",     Anyone,   Login,    10),
-    row("GET DELETE",        "/api/sessions/...",                "users",     Customer, Ordinary, 10),
+    row("GET",               "/.well-known/jwks.json",           "users",     Anyone,   Ordinary, 10, Usual),
+    row("POST",              "/api/users",                       "users",     Anyone,   Login,    10, Usual),
+    row("GET",               "/api/users",                       "users",     Admin,    Ordinary, 10, Usual),
+    row("POST",              "/api/users/me/password",           "users",     Customer, Login,    10, Usual),
+    row(ALL,                 "/api/users/me/...",                "users",     Customer, Ordinary, 10, Usual),
+    row(ALL,                 "/api/users/{id}/...",              "users",     Admin,    Ordinary, 10, Usual),
+    row("POST",              "/api/sessions",                    "users",     Anyone,   Login,    10, High),
+    row("POST",              "/api/sessions/refresh",            "users",     Anyone,   Login,    10, High),
+    row("GET DELETE",        "/api/sessions/...",                "users",     Customer, Ordinary, 10, Usual),
 
-    row("GET",               "/api/products/{id}/price-history", "products",  Admin,    Ordinary, 10),
-    row("GET",               "/api/products/...",                "products",  Anyone,   Ordinary, 10),
-    row("POST PATCH DELETE", "/api/products/...",                "products",  Admin,    Ordinary, 10),
-    row("GET",               "/api/categories/...",              "products",  Anyone,   Ordinary, 10),
-    row("PUT",               "/api/categories/{slug}",           "products",  Admin,    Ordinary, 10),
+    row("GET",               "/api/products/{id}/price-history", "products",  Admin,    Ordinary, 10, Usual),
+    row("GET",               "/api/products/...",                "products",  Anyone,   Ordinary, 10, Usual),
+    row("POST PATCH DELETE", "/api/products/...",                "products",  Admin,    Ordinary, 10, Usual),
+    row("GET",               "/api/categories/...",              "products",  Anyone,   Ordinary, 10, Usual),
+    row("PUT",               "/api/categories/{slug}",           "products",  Admin,    Ordinary, 10, Usual),
 
-    row("GET",               "/api/inventory",                   "inventory", Anyone,   Ordinary, 10),
-    row("GET",               "/api/inventory/audit",             "inventory", Admin,    Ordinary, 10),
-    row("GET",               "/api/inventory/{id}",              "inventory", Anyone,   Ordinary, 10),
-    row(ALL,                 "/api/inventory/...",               "inventory", Admin,    Ordinary, 10),
+    row("GET",               "/api/inventory",                   "inventory", Anyone,   Ordinary, 10, Usual),
+    row("GET",               "/api/inventory/audit",             "inventory", Admin,    Ordinary, 10, Usual),
+    row("GET",               "/api/inventory/{id}",              "inventory", Anyone,   Ordinary, 10, Usual),
+    row(ALL,                 "/api/inventory/...",               "inventory", Admin,    Ordinary, 10, Usual),
 
-    row(ALL,                 "/api/cart/...",                    "carts",     Anyone,   Ordinary, 10),
+    row(ALL,                 "/api/cart/...",                    "carts",     Anyone,   Ordinary, 10, Usual),
 
-    row("POST",              "/api/orders",                      "orders",    Customer, Ordinary, 15),
-    row("GET",               "/api/orders",                      "orders",    Customer, Ordinary, 10),
-    row("GET",               "/api/orders/{id}",                 "orders",    Customer, Ordinary, 10),
-    row("GET",               "/api/orders/{id}/stream",          "orders",    Customer, Ordinary, 30),
-    row("POST",              "/api/orders/{id}/cancel",          "orders",    Customer, Ordinary, 15),
-    row("POST",              "/api/orders/{id}/ship",            "orders",    Admin,    Ordinary, 15),
-    row("POST",              "/api/orders/{id}/deliver",         "orders",    Admin,    Ordinary, 15),
+    row("POST",              "/api/orders",                      "orders",    Customer, Ordinary, 15, High),
+    row("GET",               "/api/orders",                      "orders",    Customer, Ordinary, 10, Usual),
+    row("GET",               "/api/orders/{id}",                 "orders",    Customer, Ordinary, 10, Usual),
+    row("GET",               "/api/orders/{id}/stream",          "orders",    Customer, Ordinary, 30, Usual),
+    row("POST",              "/api/orders/{id}/cancel",          "orders",    Customer, Ordinary, 15, High),
+    row("POST",              "/api/orders/{id}/ship",            "orders",    Admin,    Ordinary, 15, Usual),
+    row("POST",              "/api/orders/{id}/deliver",         "orders",    Admin,    Ordinary, 15, Usual),
 
-    row("GET",               "/api/payments/...",                "payments",  Customer, Ordinary, 10),
-    row("POST",              "/api/payments/{id}/refunds",       "payments",  Admin,    Ordinary, 15),
+    row("GET",               "/api/payments/...",                "payments",  Customer, Ordinary, 10, Usual),
+    row("POST",              "/api/payments/{id}/refunds",       "payments",  Admin,    Ordinary, 15, High),
 
-    row("GET",               "/api/notifications",               "notifications", Customer, Ordinary, 10),
-    row("GET POST",          "/api/notifications/deliveries/...", "notifications", Admin, Ordinary, 10),
-    row("POST",              "/api/notifications/{id}/read",     "notifications", Customer, Ordinary, 10),
+    row("GET",               "/api/notifications",               "notifications", Customer, Ordinary, 10, Usual),
+    row("GET POST",          "/api/notifications/deliveries/...", "notifications", Admin, Ordinary, 10, Usual),
+    row("POST",              "/api/notifications/{id}/read",     "notifications", Customer, Ordinary, 10, Usual),
 
-    row("GET",               "/api/ops/events",                  "events",    Admin,    Ordinary, 10),
-    row("GET",               "/api/ops/subscriptions",           "events",    Admin,    Ordinary, 10),
-    row("POST",              "/api/ops/subscriptions/{consumer}/replay", "events", Admin, Ordinary, 10),
-    row("GET",               "/api/ops/dead-letters",            "events",    Admin,    Ordinary, 10),
-    row("POST",              "/api/ops/dead-letters/{letter}/redeliver", "events", Admin, Ordinary, 10),
+    row("GET",               "/api/ops/services",                OWN,         Admin,    Ordinary, 10, Vital),
+    row("GET",               "/api/ops/breakers",                OWN,         Admin,    Ordinary, 10, Vital),
+    row("GET PUT",           "/api/ops/faults",                  OWN,         Admin,    Ordinary, 10, Vital),
+    row("GET",               "/api/ops/events",                  "events",    Admin,    Ordinary, 10, Vital),
+    row("GET",               "/api/ops/subscriptions",           "events",    Admin,    Ordinary, 10, Vital),
+    row("POST",              "/api/ops/subscriptions/{consumer}/replay", "events", Admin, Ordinary, 10, Vital),
+    row("GET",               "/api/ops/dead-letters",            "events",    Admin,    Ordinary, 10, Vital),
+    row("POST",              "/api/ops/dead-letters/{letter}/redeliver", "events", Admin, Ordinary, 10, Vital),
 ];
 
 const ALL: &str = "GET POST PUT PATCH DELETE";
@@ -84,6 +90,8 @@ pub struct Route {
     pub class: Class,
     /// How long the service may take to begin its answer.
     pub timeout: Duration,
+    /// How much it matters when not everything can be answered.
+    pub importance: Importance,
 }
 
 /// Who may make a request. The service itself decides the finer points, such as whose order it is.
@@ -104,6 +112,7 @@ const fn row(
     access: Access,
     class: Class,
     seconds: u64,
+    importance: Importance,
 ) -> Route {
     Route {
         methods,
@@ -112,6 +121,7 @@ const fn row(
         access,
         class,
         timeout: Duration::from_secs(seconds),
+        importance,
     }
 }
 

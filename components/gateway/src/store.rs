@@ -2,8 +2,11 @@
 
 use std::collections::HashMap;
 
-use souk_store::{Database, Error, FromRow, Json, Migration, Row, Synchronous, Value, json};
+use souk_store::{
+    Column, Database, Error, FromRow, Json, Migration, Row, Synchronous, Value, json,
+};
 
+use crate::copies::Copy;
 use crate::keys::KeySet;
 use crate::limits::{Charge, Verdict};
 
@@ -15,6 +18,10 @@ const MIGRATIONS: &[Migration] = &[
     Migration {
         name: "0002_ticks",
         sql: include_str!("../migrations/0002_ticks.sql"),
+    },
+    Migration {
+        name: "0003_copies",
+        sql: include_str!("../migrations/0003_copies.sql"),
     },
 ];
 
@@ -113,6 +120,56 @@ pub async fn prune(now: i64) -> Result<(), Error> {
     DATABASE
         .write_one::<()>(PRUNE, [Value::Integer(now)])
         .await?;
+    Ok(())
+}
+
+impl FromRow for Copy {
+    fn from_row(row: &mut Row) -> Result<Self, Error> {
+        Ok(Self {
+            content_type: row.take()?,
+            body: row.take()?,
+            made_at: row.take()?,
+        })
+    }
+}
+
+/// The copy of a path, unless it was made by then or before.
+pub async fn copy(path: &str, too_old: i64) -> Result<Option<Copy>, Error> {
+    const SELECT: &str =
+        "SELECT content_type, body, made_at FROM copies WHERE path = ?1 AND made_at > ?2";
+    DATABASE
+        .read_one(SELECT, [path.into(), too_old.into()])
+        .await
+}
+
+/// When the copy of a path was made.
+pub async fn copy_made_at(path: &str) -> Result<Option<i64>, Error> {
+    const SELECT: &str = "SELECT made_at FROM copies WHERE path = ?1";
+    let found: Option<Column<i64>> = DATABASE.read_one(SELECT, [path.into()]).await?;
+    Ok(found.map(|column| column.0))
+}
+
+/// Keeps a copy of a path, unless another instance has kept a newer one.
+pub async fn keep_copy(path: &str, copy: &Copy) -> Result<(), Error> {
+    const KEEP: &str = "
+        INSERT INTO copies (path, content_type, body, made_at) VALUES (?1, ?2, ?3, ?4)
+        ON CONFLICT (path) DO UPDATE SET content_type = excluded.content_type, body = excluded.body, made_at = excluded.made_at
+        WHERE excluded.made_at > made_at";
+    let parameters = [
+        path.into(),
+        copy.content_type.as_str().into(),
+        copy.body.as_str().into(),
+        copy.made_at.into(),
+    ];
+    DATABASE.write_one::<()>(KEEP, parameters).await?;
+    Ok(())
+}
+
+/// Forgets the oldest copies, so that there are this many at most.
+pub async fn prune_copies(most: i64) -> Result<(), Error> {
+    const PRUNE: &str = "
+        DELETE FROM copies WHERE path IN (SELECT path FROM copies ORDER BY made_at DESC LIMIT -1 OFFSET ?1)";
+    DATABASE.write_one::<()>(PRUNE, [most.into()]).await?;
     Ok(())
 }
 

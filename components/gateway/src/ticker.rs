@@ -3,14 +3,13 @@
 //! Each service looks for what is due beside its own requests too. But the ones that are seldom asked for anything, such as the broker,
 //! would otherwise find what a crash has left only when somebody happens to come by.
 
-use std::time::Duration;
-
 use futures::future::join_all;
 use http::Method;
 use souk_chassis::Context;
 use souk_chassis::background::{Every, now};
 use souk_client::Call;
 
+use crate::policies::POLICIES;
 use crate::{routes, store};
 
 /// How often the services are told, in milliseconds.
@@ -19,8 +18,8 @@ const EVERY: i64 = 5_000;
 /// How often an instance looks whether it is time, in milliseconds.
 const LOOK_EVERY: i64 = 1_000;
 
-/// How long a service may take for it. Whether it does it is its own concern.
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a service may take for it, in milliseconds. Whether it does it is its own concern.
+const TIMEOUT_MS: u32 = 10_000;
 
 /// Tells the services beside a request, and after its answer, if it is time to.
 pub fn nudge(context: Context, _: &Method) {
@@ -42,8 +41,13 @@ async fn tick_all(context: Context) {
 }
 
 async fn tick(context: &Context, service: &str) {
-    let call = Call::new(context, Method::POST, service, "/internal/tick").timeout(TIMEOUT);
-    _ = call.send().await;
+    let call = Call::new(
+        context,
+        Method::POST,
+        POLICIES.to(service),
+        "/internal/tick",
+    );
+    _ = call.unguarded(TIMEOUT_MS).send().await;
 }
 
 #[cfg(test)]

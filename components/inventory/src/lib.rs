@@ -104,6 +104,7 @@ fn routes() -> Routes {
                 .returns::<Reservation>(200),
         )
         .route(souk_events::operation(events::handle))
+        .routes(souk_client::operations())
         .route(
             post("/internal/tick", api::tick)
                 .summary(

@@ -74,15 +74,19 @@ mod network {
     use http::Request;
     use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
     use souk_chassis::Context;
-    use souk_client::{Call, CallError};
+    use souk_client::{Call, CallError, Policies, Policy};
 
     use super::{Post, Reply};
 
     /// How long an answer is waited for. With the question to users before it, a send takes far less than its lease.
     const TIMEOUT: Duration = Duration::from_secs(5);
 
-    /// How long users may take.
-    const USERS_TIMEOUT: Duration = Duration::from_secs(2);
+    /// How long users may take, in milliseconds.
+    #[rustfmt::skip]
+    const POLICIES: Policies = Policies(&[
+        //           of       timeout  attempts  slow from  at once
+        Policy::row("users",  2_000,   2,        2_000,     8),
+    ]);
 
     /// Sends it, and gives the status of the answer, or says in words for administrators why there is none.
     pub async fn exchange(post: Post) -> Result<u16, String> {
@@ -110,10 +114,12 @@ mod network {
 
     /// Makes a request of users.
     pub async fn ask_users(context: &Context, path: &str) -> Result<Reply, String> {
-        let call = Call::get(context, "users", path).timeout(USERS_TIMEOUT);
+        let context = context.unhurried();
+        let call = Call::get(&context, POLICIES.to("users"), path);
         let why = |error: CallError| match error {
-            CallError::Timeout { .. } => "did not answer in time",
+            CallError::Timeout { .. } | CallError::TooLate { .. } => "did not answer in time",
             CallError::Unreachable { .. } => "is not to be reached",
+            CallError::Open { .. } | CallError::Full { .. } => "is in trouble",
             CallError::Answer { .. } => "gave an answer of no use",
             CallError::Caller(_) => "cannot be asked",
         };

@@ -61,6 +61,7 @@ fn routes() -> Routes {
                 .fails([409]),
         )
         .route(souk_events::operation(events::handle))
+        .routes(souk_client::operations())
         .route(
             post("/internal/tick", api::tick)
                 .summary("Sends what is due")

@@ -22,6 +22,9 @@ use crate::domain::{
 use crate::saga::{self, BUDGET, Cancelling};
 use crate::store::{self, OUTBOX};
 
+/// How long it takes to answer once the outcome is known, in milliseconds.
+const TO_ANSWER: i64 = 100;
+
 /// The key of a request that can be repeated.
 pub struct IdempotencyKey(String);
 
@@ -64,7 +67,7 @@ pub async fn place(
     Json(new): Json<NewOrder>,
 ) -> Result<Response, Problem> {
     saga::nudge(&context).await;
-    let deadline = now() + BUDGET;
+    let deadline = deadline(&context);
     let (user, hash) = (customer.user.to_string(), new.hash());
     if let Some(order) = store::find_by_key(&user, &key).await? {
         return repeated(order, &hash, deadline).await;
@@ -85,6 +88,14 @@ pub async fn place(
     let settled = saga::start(&context, order, deadline).await;
     _ = within(until(deadline), settled).await;
     answer(&id).await
+}
+
+/// Until when a request waits for the outcome of what it has begun. Whoever waits for it may wait less.
+fn deadline(context: &Context) -> i64 {
+    let left = context
+        .deadline
+        .map(|deadline| i64::from(deadline.left(now())) - TO_ANSWER);
+    now() + left.map_or(BUDGET, |left| left.clamp(0, BUDGET))
 }
 
 /// Answers a request whose key is known as the first one with that key is answered.
@@ -355,7 +366,7 @@ pub async fn cancel(
     Viewer(user): Viewer,
     Path(id): Path<Uuid>,
 ) -> Result<Response, Problem> {
-    let deadline = now() + BUDGET;
+    let deadline = deadline(&context);
     let id = id.to_string();
     let order = found(&id, user.as_deref()).await?;
     let caller = context.caller.as_ref();

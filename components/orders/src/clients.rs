@@ -3,13 +3,12 @@
 //! An answer that decides something is a value. Whatever leaves a question open - no answer, an answer too late, a failure of
 //! the other side - is [`NotNow`], and asking again is harmless: everything here is idempotent by the order's id.
 
-use std::time::Duration;
-
 use http::{HeaderMap, HeaderName, Method, header};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use souk_chassis::Context;
+use souk_client::{Policies, Policy};
 
 use crate::background::checkpoint;
 use crate::domain::placing::{Card, Product};
@@ -21,11 +20,18 @@ use network::exchange;
 #[cfg(test)]
 use crate::tests::neighbours::exchange;
 
-/// How long a call may take. The longest step makes two after each other, which is less than a lease.
-const TIMEOUT: Duration = Duration::from_secs(4);
-
-/// How long the reads before an order exists may take, while the customer waits.
-const READ_TIMEOUT: Duration = Duration::from_secs(2);
+/// How patient orders are with each service, in milliseconds. The longest step of a saga makes two calls after each other, and
+/// with everything they are tried that has to be less than a lease.
+#[rustfmt::skip]
+pub const POLICIES: Policies = Policies(&[
+    //           of           timeout  attempts  slow from  at once
+    // The customer waits for these, before there is an order.
+    Policy::row("carts",      2_000,   2,        1_500,     12),
+    Policy::row("products",   2_000,   2,        1_500,     12),
+    // The saga waits for these.
+    Policy::row("inventory",  3_000,   2,        2_500,     14),
+    Policy::row("payments",   3_000,   2,        3_000,     14),
+]);
 
 /// How long stock is kept for an order: longer than an order that cannot be completed is tried.
 const RESERVED_FOR_SECONDS: i64 = 1200;
@@ -44,7 +50,6 @@ pub struct Request {
     pub path: String,
     pub headers: HeaderMap,
     pub body: Option<Value>,
-    pub timeout: Duration,
 }
 
 /// What it was answered.
@@ -58,7 +63,7 @@ mod network {
     use souk_chassis::Context;
     use souk_client::{Call, CallError};
 
-    use super::{NotNow, Reply, Request};
+    use super::{NotNow, POLICIES, Reply, Request};
 
     impl From<CallError> for NotNow {
         fn from(error: CallError) -> Self {
@@ -68,8 +73,9 @@ mod network {
 
     /// Sends a request and reads the whole answer; one that is not JSON is none of those that decide anything.
     pub async fn exchange(context: &Context, request: Request) -> Result<Reply, NotNow> {
-        let mut call = Call::new(context, request.method, request.service, &request.path)
-            .timeout(request.timeout);
+        let policy = POLICIES.to(request.service);
+        // All there is to ask for is idempotent by the order's id, or reads.
+        let mut call = Call::new(context, request.method, policy, &request.path).repeatable();
         for (name, value) in &request.headers {
             call = call.header(name.clone(), value.clone());
         }
@@ -241,7 +247,6 @@ impl Neighbours {
             path,
             headers: HeaderMap::new(),
             body: None,
-            timeout: TIMEOUT,
         })
         .await
     }
@@ -258,7 +263,6 @@ impl Neighbours {
             path,
             headers: HeaderMap::new(),
             body,
-            timeout: TIMEOUT,
         })
         .await
     }
@@ -272,7 +276,6 @@ impl Neighbours {
                 path: format!("/api/products?ids={}", ids.join(",")),
                 headers: HeaderMap::new(),
                 body: None,
-                timeout: READ_TIMEOUT,
             })
             .await?;
         match reply.status {
@@ -297,7 +300,6 @@ impl Neighbours {
                 path: "/api/cart".into(),
                 headers: passed_on,
                 body: None,
-                timeout: READ_TIMEOUT,
             })
             .await?;
         match reply.status {
@@ -335,7 +337,6 @@ impl Neighbours {
                 path: format!("/internal/reservations/{}", order.id),
                 headers: HeaderMap::new(),
                 body: Some(json!({"lines": lines, "expires_in_seconds": RESERVED_FOR_SECONDS})),
-                timeout: TIMEOUT,
             })
             .await?;
         stock(reply)

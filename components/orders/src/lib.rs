@@ -91,6 +91,7 @@ fn routes() -> Routes {
                 .fails([409]),
         )
         .route(souk_events::operation(events::handle))
+        .routes(souk_client::operations())
         .route(
             post("/internal/tick", api::tick)
                 .summary("Go on with what is due, and publish what is not published")

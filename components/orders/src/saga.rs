@@ -49,7 +49,7 @@ pub fn new_lease() -> String {
 pub async fn start(context: &Context, order: Order, deadline: i64) -> Settled {
     let (settled, waits) = oneshot::channel();
     spawn(run(
-        Neighbours::new(context.clone()),
+        Neighbours::new(context.unhurried()),
         order,
         deadline,
         now() + PATIENCE,
@@ -268,7 +268,7 @@ pub async fn resume(context: &Context) -> Result<(), Problem> {
     let mut taken_up = Vec::new();
     for due in due {
         let (settled, waits) = oneshot::channel();
-        spawn(take_up(Neighbours::new(context.clone()), due, settled)).await;
+        spawn(take_up(Neighbours::new(context.unhurried()), due, settled)).await;
         taken_up.push(waits);
     }
     _ = within(until(now() + BUDGET), join_all(taken_up)).await;
@@ -281,7 +281,7 @@ pub async fn wake(context: &Context, order_id: &str) -> Result<(), Error> {
         return Ok(());
     };
     let (settled, _) = oneshot::channel();
-    spawn(take_up(Neighbours::new(context.clone()), due, settled)).await;
+    spawn(take_up(Neighbours::new(context.unhurried()), due, settled)).await;
     Ok(())
 }
 
@@ -308,7 +308,7 @@ pub async fn nudge(context: &Context) {
         return;
     }
     LAST.set(now);
-    let context = context.clone();
+    let context = context.unhurried();
     spawn(async move {
         if let Err(problem) = resume(&context).await {
             eprintln!("level=error service=orders error={problem:?}");

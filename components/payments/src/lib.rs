@@ -107,6 +107,7 @@ fn routes() -> Routes {
                 .returns::<Payment>(202)
                 .fails([409]),
         )
+        .routes(souk_client::operations())
         .route(
             post("/internal/tick", api::tick)
                 .summary("Does what is due")

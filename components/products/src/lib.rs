@@ -86,6 +86,7 @@ fn routes() -> Routes {
                 .returns::<Category>(201),
         )
         .route(souk_events::operation(events::handle))
+        .routes(souk_client::operations())
         .route(
             post("/internal/tick", api::tick)
                 .summary("Publish what is not published")

@@ -1,16 +1,18 @@
 //! What the pages ask of others: the public API, as any visitor could ask it.
 
-use std::time::Duration;
-
 use http::StatusCode;
 use serde::de::DeserializeOwned;
 use souk_chassis::Context;
-use souk_client::{Call, CallError};
+use souk_client::{Call, CallError, Policies, Policy};
 
 use crate::domain::{Browse, Categories, PAGE_SIZE, Product, ProductList, RELATED};
 
-/// How long a page waits for its data.
-const TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a page waits for its data, and how it treats the gateway.
+#[rustfmt::skip]
+const POLICIES: Policies = Policies(&[
+    //           of          timeout  attempts  slow from  at once
+    Policy::row("gateway",   3_000,   2,        3_000,     16),
+]);
 
 /// Why something cannot be shown.
 #[derive(Debug)]
@@ -62,9 +64,8 @@ pub async fn categories(context: &Context) -> Categories {
 }
 
 async fn get<T: DeserializeOwned>(context: &Context, path: &str) -> Result<T, Missing> {
-    let answer = Call::get(context, "gateway", path)
+    let answer = Call::get(context, POLICIES.to("gateway"), path)
         .unsigned()
-        .timeout(TIMEOUT)
         .send()
         .await?;
     match answer.status() {

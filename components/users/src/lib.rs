@@ -124,6 +124,7 @@ fn session_routes(routes: Routes) -> Routes {
                 .summary("The keys that access tokens are verified with")
                 .returns::<Jwks>(200),
         )
+        .routes(souk_client::operations())
         .route(
             post("/internal/tick", sessions::tick)
                 .summary("Forgets what is over, and rotates the signing key")

@@ -5,11 +5,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
+use souk_resilience::deadline::{self, Deadline};
 use souk_tokens::{Arrival, Key, Role};
 use uuid::Uuid;
 
 use crate::problem::Problem;
-use crate::variables;
+use crate::{background, variables};
 
 /// The header that carries the request id, in both directions.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -39,6 +40,8 @@ pub struct Context {
     pub traceparent: Option<HeaderValue>,
     /// Who made it; none if it came without a service token, which is how the public reads.
     pub caller: Option<Caller>,
+    /// Until when whoever waits for this waits. It goes on with every call that is made.
+    pub deadline: Option<Deadline>,
 }
 
 impl Context {
@@ -49,6 +52,40 @@ impl Context {
             request_id: request_id(headers.get(REQUEST_ID)),
             traceparent: headers.get(TRACEPARENT).cloned(),
             caller: None,
+            deadline: arrived(headers),
+        }
+    }
+
+    /// The same, for work that may take so many milliseconds, or less where there is less time left.
+    pub fn within(&self, ms: u32) -> Self {
+        let deadline = Deadline::after(background::now(), ms);
+        Self {
+            deadline: Some(
+                self.deadline
+                    .map_or(deadline, |before| before.min(deadline)),
+            ),
+            ..self.clone()
+        }
+    }
+
+    /// The same, for work that goes on when nobody waits for it any more.
+    pub fn unhurried(&self) -> Self {
+        Self {
+            deadline: None,
+            ..self.clone()
+        }
+    }
+
+    /// Refuses to begin with something that takes so many milliseconds when nobody will wait for it so long.
+    pub fn require_time(&self, ms: u32) -> Result<(), Problem> {
+        let left = self
+            .deadline
+            .map(|deadline| deadline.left(background::now()));
+        match left {
+            Some(left) if left < ms => Err(Problem::gateway_timeout(format!(
+                "this takes about {ms} ms, and there are only {left} left"
+            ))),
+            _ => Ok(()),
         }
     }
 
@@ -132,6 +169,12 @@ impl<S: Sync> FromRequestParts<S> for SignedIn {
     }
 }
 
+/// The deadline that came with the request. Anybody may say one: it only makes their own answer come sooner.
+fn arrived(headers: &HeaderMap) -> Option<Deadline> {
+    let header = headers.get(deadline::HEADER)?.to_str().ok()?;
+    Deadline::arrived(header, background::now())
+}
+
 /// Takes the request id that came with the request if it is a sane one, else makes one.
 fn request_id(given: Option<&HeaderValue>) -> HeaderValue {
     let sane = |id: &&HeaderValue| {
@@ -194,6 +237,30 @@ pub fn now() -> u64 {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    fn context(timeout_ms: Option<&'static str>) -> Context {
+        let header = timeout_ms.map(|ms| {
+            let name = HeaderName::from_static(deadline::HEADER);
+            (name, HeaderValue::from_static(ms))
+        });
+        Context::anonymous("test", &header.into_iter().collect())
+    }
+
+    #[test]
+    fn nothing_is_begun_that_nobody_waits_for() {
+        let status =
+            |context: &Context, ms| context.require_time(ms).map_err(|it| it.status().as_u16());
+        assert_eq!(status(&context(None), 5_000), Ok(()));
+        assert_eq!(status(&context(Some("9000")), 5_000), Ok(()));
+        assert_eq!(status(&context(Some("4000")), 5_000), Err(504));
+        assert_eq!(status(&context(Some("4000")).unhurried(), 5_000), Ok(()));
+        assert_eq!(status(&context(None).within(1_000), 5_000), Err(504));
+        assert_eq!(
+            status(&context(Some("100")).within(9_000), 5_000),
+            Err(504),
+            "it only gets less"
+        );
+    }
 
     #[test]
     fn a_sane_request_id_is_kept_and_any_other_replaced() {

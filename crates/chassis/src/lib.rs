@@ -34,6 +34,8 @@
 //!   [service token](souk_tokens); one that is not to be believed is answered 401 before any route is looked at.
 //! - **Errors** are RFC 9457 problems. A handler returns a [`Problem`]; unknown paths (404), wrong methods (405 with `allow`)
 //!   and whatever else `axum` answers in plain text become problems as well. What caused one is logged and not sent.
+//! - **The deadline** of whoever waits arrives with a request, in the context, and goes on with every call. What is over is answered 504
+//!   before anything is begun, and so is what [takes](Operation::takes) longer than there is time.
 //! - **Input** is read by [`Json`], [`Query`] and [`Path`], which reject as problems; the first two name every bad
 //!   field at once (see [`fields`]). [`Admin`] and [`SignedIn`] as arguments let only those through.
 //! - **The contract** at `GET /openapi.json` is generated from the [`Routes`] and from the rules that check the input.

@@ -26,15 +26,19 @@
 //! query, 404 where the path has a parameter, and 503 everywhere. Every error is a problem.
 
 use axum::Router;
+use axum::extract::Request;
 use axum::handler::Handler;
+use axum::middleware::{Next, from_fn};
+use axum::response::Response;
 use axum::routing::MethodRouter;
 use http::{Method, StatusCode};
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
+use crate::context::Context;
 use crate::fields::{self, FromFields};
-use crate::problem;
+use crate::problem::{self, Problem};
 
 /// The routes of a service.
 pub struct Routes {
@@ -49,6 +53,7 @@ pub struct Operation {
     path: &'static str,
     route: Option<MethodRouter>,
     summary: &'static str,
+    takes_ms: u32,
     access: Access,
     query: Option<fn() -> Value>,
     body: Option<fn() -> Value>,
@@ -110,6 +115,7 @@ impl Operation {
             path,
             route: Some(route),
             summary: "",
+            takes_ms: 0,
             access: Access::Anyone,
             query: None,
             body: None,
@@ -122,6 +128,12 @@ impl Operation {
     /// What it does, in a few words.
     pub fn summary(mut self, summary: &'static str) -> Self {
         self.summary = summary;
+        self
+    }
+
+    /// How long it takes at least, in milliseconds: it is not begun for those who will not wait that long. They are answered 504.
+    pub fn takes(mut self, ms: u32) -> Self {
+        self.takes_ms = ms;
         self
     }
 
@@ -278,6 +290,9 @@ impl Operation {
     fn all_problems(&self) -> Vec<u16> {
         let mut problems = self.problems.clone();
         problems.push(503);
+        if self.takes_ms > 0 {
+            problems.push(504);
+        }
         if self.body.is_some() {
             problems.extend([400, 413, 415, 422]);
         }
@@ -298,6 +313,17 @@ impl Operation {
     }
 }
 
+/// Lets a request through that somebody will wait for so long.
+async fn in_time(
+    ms: u32,
+    context: Context,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    context.require_time(ms)?;
+    Ok(next.run(request).await)
+}
+
 impl Routes {
     /// No routes yet, of a service that is for this.
     pub fn new(description: &'static str) -> Self {
@@ -310,11 +336,21 @@ impl Routes {
 
     /// Adds an operation.
     pub fn route(mut self, mut operation: Operation) -> Self {
-        if let Some(route) = operation.route.take() {
+        if let Some(mut route) = operation.route.take() {
+            if let ms @ 1.. = operation.takes_ms {
+                route = route.layer(from_fn(move |context, request, next| {
+                    in_time(ms, context, request, next)
+                }));
+            }
             self.router = self.router.route(operation.path, route);
         }
         self.operations.push(operation);
         self
+    }
+
+    /// Adds several operations, such as every service has.
+    pub fn routes(self, operations: impl IntoIterator<Item = Operation>) -> Self {
+        operations.into_iter().fold(self, Self::route)
     }
 
     /// Adds routes that are no part of the contract, such as pages.

@@ -11,6 +11,7 @@ use http::{Method, Request, StatusCode, Uri};
 use spin_sdk::wasip3::http::types::{self, ErrorCode};
 use tower_service::Service as _;
 
+use crate::background;
 use crate::context::{self, Caller, Context, REQUEST_ID};
 use crate::extract::Json;
 use crate::problem::{self, Problem};
@@ -75,7 +76,7 @@ impl Service {
         let method = request.method().clone();
         let response = self.respond(context.clone(), caller, request).await;
         if let Some(work) = self.afterwards {
-            work(context, &method);
+            work(context.unhurried(), &method);
         }
         response
     }
@@ -98,6 +99,13 @@ impl Service {
     ) -> Response {
         let request_id = context.request_id.clone();
         let mut response = match caller {
+            Ok(_)
+                if context
+                    .deadline
+                    .is_some_and(|deadline| deadline.is_over(background::now())) =>
+            {
+                Problem::gateway_timeout("nobody waits for this any more").into_response()
+            }
             Ok(caller) => {
                 context.caller = caller;
                 request.extensions_mut().insert(context);
@@ -207,6 +215,7 @@ mod tests {
             }))
             .route(get("/admin", async |_: Admin| "welcome"))
             .route(get("/mine", async |me: SignedIn| me.user.to_string()))
+            .route(get("/long", async || "done").takes(5_000))
             .route(get("/orders-only", async |context: Context| {
                 context.require_service(&["orders"])
             }))
@@ -331,6 +340,19 @@ mod tests {
         assert_eq!(status_of(Some("gateway"), Some("no id"), "/mine"), 401);
         let user = Uuid::now_v7().to_string();
         assert_eq!(status_of(Some("gateway"), Some(&user), "/mine"), 200);
+    }
+
+    #[test]
+    fn what_comes_too_late_is_not_begun() {
+        let status = |path: &str, left: &str| {
+            let request = Request::get(path).header("x-souk-timeout-ms", left);
+            let request = request.body(Body::empty()).unwrap();
+            block_on(SERVICE.answer_to(Ok(None), request)).status()
+        };
+        assert_eq!(status("/things/1", "100"), 200);
+        assert_eq!(status("/things/1", "0"), 504);
+        assert_eq!(status("/long", "6000"), 200);
+        assert_eq!(status("/long", "4000"), 504);
     }
 
     #[test]

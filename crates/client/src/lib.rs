@@ -1,15 +1,17 @@
 //! The one way a Souk service calls another.
 //!
 //! ```no_run
-//! use std::time::Duration;
 //! use souk_chassis::{Context, Problem};
-//! use souk_client::Call;
+//! use souk_client::{Call, Policies, Policy};
+//!
+//! /// How this service calls its neighbours.
+//! const POLICIES: Policies = Policies(&[
+//!     //           of          timeout  attempts  slow from  at once
+//!     Policy::row("products",  2_000,   2,        1_000,     10),
+//! ]);
 //!
 //! # async fn example(context: Context) -> Result<(), Problem> {
-//! let response = Call::get(&context, "products", "/api/products?limit=5")
-//!     .timeout(Duration::from_millis(500))
-//!     .send()
-//!     .await?;
+//! let response = Call::get(&context, POLICIES.to("products"), "/api/products?limit=5").send().await?;
 //! if response.status().is_success() {
 //!     let products: serde_json::Value = response.json().await?;
 //! }
@@ -17,126 +19,111 @@
 //! # }
 //! ```
 //!
-//! Every call carries the request's id and trace context and a [service token](souk_tokens) that says which service calls and
-//! on whose behalf; it ends after a timeout; and it finds the called service through [`base_url`]. The caller's manifest must
-//! grant the address in `allowed_outbound_hosts` and the variable `service_key`. A service that calls the public API like any
-//! client says so with [`Call::unsigned`].
+//! # What a call goes through
 //!
-//! [`forward`] passes a whole request on and its answer back. Bodies stream, and never enter the component at all where
-//! nobody reads them on the way.
+//! | step | module |
+//! |---|---|
+//! | it is not made when whoever waits for it will have left; the callee is told how long that is | [`souk_resilience::deadline`] |
+//! | it waits for a place among the few calls that an instance makes of a service at once | [`bulkhead`] |
+//! | it is refused while the service is known to be in trouble | [`guard`], [`shared`] |
+//! | it finds the service: in the same application, by the registry, or by name | [`discovery`] |
+//! | of several instances it takes the one that has less to do | [`souk_resilience::balance`] |
+//! | it carries the request's id and trace context and a [service token](souk_tokens) that says who calls and on whose behalf | [`attempt`] |
+//! | faults that an administrator has ordered happen to it | [`faults`] |
+//! | what failed is tried again, elsewhere where it can be, if it does no harm and the budget allows | [`guard`] |
 //!
-//! A [`CallError`] becomes a [`Problem`] by `?`: 504 for a timeout, 503 where the service is not to be reached, 502 where its
+//! The caller's manifest grants the addresses in `allowed_outbound_hosts`, the variables `service_key`, `discovery`, `registry_url` and
+//! `fault_injection`, and the key-value store `<service>-calls`, in which its instances share what they know of others. Without the store each knows only
+//! what it has seen itself.
+//!
+//! A service that calls the public API like any client says so with [`Call::unsigned`]. [`forward`] passes a whole request on and its answer back.
+//! Bodies stream, and never enter the component at all where nobody reads them on the way.
+//!
+//! A [`CallError`] becomes a [`Problem`] by `?`: 504 for a timeout, 503 where the service is not to be reached or not to be troubled, 502 where its
 //! answer is of no use.
+//!
+//! # For operators
+//!
+//! [`operations`] are routes that every calling service has: what it knows of those it calls, and the faults that are to happen to its calls.
 
+mod attempt;
+mod bulkhead;
+mod discovery;
+mod error;
+pub mod faults;
+mod guard;
 mod headers;
-
-use std::pin::pin;
-use std::time::Duration;
+mod operations;
+mod shared;
+mod time;
 
 use axum::body::Body;
-use futures::future::{Either, select};
+use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, Request, StatusCode, Uri};
+use http::{Method, Request, StatusCode};
+use http_body::Body as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use souk_chassis::context::{REQUEST_ID, TRACEPARENT, now, service_key};
-use souk_chassis::{Context, Problem, wire};
-use souk_tokens::Claims;
-use spin_sdk::wasip3;
-use spin_sdk::wasip3::http::types::ErrorCode;
+use souk_chassis::Context;
 
-/// How long a call may take unless told.
-pub const TIMEOUT: Duration = Duration::from_secs(5);
+pub use attempt::INSTANCE;
+pub use error::CallError;
+pub use faults::{Fault, NewFaults};
+pub use operations::{CallReport, Calls, operations, report};
+pub use souk_resilience::{Policies, Policy};
+
+use attempt::Attempt;
+use guard::Guard;
 
 /// The longest answer that is read into memory.
 const ANSWER_LIMIT: usize = 4 * 1024 * 1024;
 
-/// Where a service is found: the one place that knows.
-pub fn base_url(service: &str) -> String {
-    format!("http://{service}.spin.internal")
-}
+/// The longest body of a request that is kept so that it can be sent again.
+const REPEATABLE_LIMIT: usize = 64 * 1024;
 
-/// Why a call to a service brought no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum CallError {
-    /// It did not answer in time.
-    #[error("the service {service} did not answer within {} ms", timeout.as_millis())]
-    Timeout {
-        /// The called service.
-        service: String,
-        /// How long it was waited for.
-        timeout: Duration,
-    },
-    /// It is not to be reached.
-    #[error("the service {service} is not to be reached: {cause}")]
-    Unreachable {
-        /// The called service.
-        service: String,
-        /// What the host says.
-        cause: String,
-    },
-    /// It broke off, or answered with something else than was expected.
-    #[error("the service {service} gave an answer of no use: {cause}")]
-    Answer {
-        /// The called service.
-        service: String,
-        /// What is wrong with it.
-        cause: String,
-    },
-    /// The calling service cannot make the call.
-    #[error("the call cannot be made: {0}")]
-    Caller(String),
-}
-
-impl From<CallError> for Problem {
-    fn from(error: CallError) -> Self {
-        match &error {
-            CallError::Timeout { service, .. } => {
-                Problem::gateway_timeout(format!("the service {service} did not answer in time"))
-            }
-            CallError::Unreachable { service, .. } => {
-                Problem::unavailable(format!("the service {service} is not to be reached"), 1)
-            }
-            CallError::Answer { service, .. } => {
-                Problem::bad_gateway(format!("the service {service} gave an answer of no use"))
-            }
-            CallError::Caller(_) => return Problem::internal(error),
-        }
-        .cause(error)
-    }
-}
+/// What makes a POST one that can be repeated.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// A call to another service.
 #[derive(Debug)]
 pub struct Call<'a> {
     context: &'a Context,
-    service: &'a str,
+    policy: &'static Policy,
     method: Method,
     path: &'a str,
     headers: HeaderMap,
-    body: Vec<u8>,
-    timeout: Duration,
+    body: Bytes,
     signed: bool,
+    timeout_ms: u32,
+    guard: Guard,
+    repeatable: bool,
 }
 
 impl<'a> Call<'a> {
-    /// A call made while handling the request of `context`, to a path (with its query) of a service.
-    pub fn new(context: &'a Context, method: Method, service: &'a str, path: &'a str) -> Self {
+    /// A call made while handling the request of `context`, to a path (with its query) of the policy's service.
+    pub fn new(
+        context: &'a Context,
+        method: Method,
+        policy: &'static Policy,
+        path: &'a str,
+    ) -> Self {
         Self {
             context,
-            service,
+            policy,
+            repeatable: method.is_idempotent(),
             method,
             path,
             headers: HeaderMap::new(),
-            body: Vec::new(),
-            timeout: TIMEOUT,
+            body: Bytes::new(),
             signed: true,
+            timeout_ms: policy.timeout_ms,
+            guard: Guard::Full,
         }
     }
 
     /// A GET; see [`Call::new`].
-    pub fn get(context: &'a Context, service: &'a str, path: &'a str) -> Self {
-        Self::new(context, Method::GET, service, path)
+    pub fn get(context: &'a Context, policy: &'static Policy, path: &'a str) -> Self {
+        Self::new(context, Method::GET, policy, path)
     }
 
     /// Adds a request header.
@@ -147,17 +134,12 @@ impl<'a> Call<'a> {
 
     /// Sends this as the JSON body.
     pub fn json(mut self, body: &impl Serialize) -> Self {
-        self.body = serde_json::to_vec(body).expect("a body is made of plain data");
+        let body = serde_json::to_vec(body).expect("a body is made of plain data");
+        self.body = body.into();
         self.header(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/json"),
         )
-    }
-
-    /// Waits so long for the answer, and as long again for its body; [`TIMEOUT`] unless told.
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
-        self
     }
 
     /// Sends no service token: this is a call to the public API, as anybody could make it.
@@ -166,20 +148,40 @@ impl<'a> Call<'a> {
         self
     }
 
+    /// Says that it does no harm to make this call twice, although its method does not say so.
+    pub fn repeatable(mut self) -> Self {
+        self.repeatable = true;
+        self
+    }
+
+    /// Makes the call once, whatever is known of the service, and learns nothing from it: to see how it is, or to have it do work
+    /// that takes its time; it may take so many milliseconds.
+    pub fn unguarded(mut self, timeout_ms: u32) -> Self {
+        self.guard = Guard::None;
+        self.timeout_ms = timeout_ms;
+        self
+    }
+
     /// Makes the call.
     pub async fn send(self) -> Result<Response, CallError> {
-        let (context, service, timeout) = (self.context, self.service, self.timeout);
-        let mut request = Request::new(Body::from(self.body));
-        *request.method_mut() = self.method;
-        *request.headers_mut() = self.headers;
-        if self.signed {
-            sign(context, service, request.headers_mut()).await?;
-        }
-        let response = send(context, service, self.path, request, timeout).await?;
+        let attempt = Attempt {
+            context: self.context,
+            policy: self.policy,
+            path: self.path,
+            signed: self.signed,
+            timeout_ms: self.timeout_ms,
+        };
+        let make = || {
+            let mut request = Request::new(Body::from(self.body.clone()));
+            *request.method_mut() = self.method.clone();
+            *request.headers_mut() = self.headers.clone();
+            request
+        };
+        let response = self.guard.call(&attempt, self.repeatable, make).await?;
         Ok(Response {
             response,
-            service: service.to_owned(),
-            timeout,
+            service: self.policy.service,
+            timeout_ms: self.timeout_ms,
         })
     }
 }
@@ -188,8 +190,8 @@ impl<'a> Call<'a> {
 #[derive(Debug)]
 pub struct Response {
     response: http::Response<Body>,
-    service: String,
-    timeout: Duration,
+    service: &'static str,
+    timeout_ms: u32,
 }
 
 impl Response {
@@ -203,20 +205,20 @@ impl Response {
         self.response.headers()
     }
 
-    /// Reads its body as JSON.
+    /// Reads its body as JSON; that may take as long again as its head.
     pub async fn json<T: DeserializeOwned>(self) -> Result<T, CallError> {
-        let Self {
-            response,
-            service,
-            timeout,
-        } = self;
+        let (service, timeout_ms) = (self.service, self.timeout_ms);
         let answer = |cause: String| CallError::Answer {
-            service: service.clone(),
+            service: service.into(),
             cause,
         };
-        let reading = axum::body::to_bytes(response.into_body(), ANSWER_LIMIT);
-        let body = within(timeout, &service, reading)
-            .await?
+        let reading = axum::body::to_bytes(self.response.into_body(), ANSWER_LIMIT);
+        let body = time::within(timeout_ms, reading)
+            .await
+            .ok_or_else(|| CallError::Timeout {
+                service: service.into(),
+                timeout_ms,
+            })?
             .map_err(|error| answer(error.to_string()))?;
         serde_json::from_slice(&body).map_err(|error| answer(error.to_string()))
     }
@@ -225,12 +227,11 @@ impl Response {
 /// Passes a request on to the service whose it is, and its answer back; both bodies stream.
 ///
 /// Headers that concern one connection only, and those by which services trust each other, are taken off; the token that is
-/// sent says what `context` knows of the caller.
+/// sent says what `context` knows of the caller. A request that can be repeated and is small is kept meanwhile, so that it can be.
 pub async fn forward(
     context: &Context,
-    service: &str,
+    policy: &'static Policy,
     mut request: Request<Body>,
-    timeout: Duration,
 ) -> Result<http::Response<Body>, CallError> {
     let path = request
         .uri()
@@ -239,93 +240,68 @@ pub async fn forward(
         .to_owned();
     headers::remove_per_hop(request.headers_mut());
     headers::remove_trusted(request.headers_mut());
-    sign(context, service, request.headers_mut()).await?;
-    let mut response = send(context, service, &path, request, timeout).await?;
+    let attempt = Attempt {
+        context,
+        policy,
+        path: &path,
+        signed: true,
+        timeout_ms: policy.timeout_ms,
+    };
+    let (parts, body) = request.into_parts();
+    let repeatable = parts.method.is_idempotent() || parts.headers.contains_key(IDEMPOTENCY_KEY);
+    let kept = match repeatable {
+        true => keep(&parts, &body),
+        false => Kept::No,
+    };
+    let mut response = match kept {
+        Kept::No => {
+            let mut once = Some(Request::from_parts(parts, body));
+            let make = || once.take().unwrap_or_default();
+            Guard::Full.call(&attempt, false, make).await?
+        }
+        Kept::Nothing => repeat(&attempt, &parts, Bytes::new()).await?,
+        Kept::Body => {
+            let body = axum::body::to_bytes(body, REPEATABLE_LIMIT).await;
+            let body = body.map_err(|error| CallError::Caller(error.to_string()))?;
+            repeat(&attempt, &parts, body).await?
+        }
+    };
     headers::remove_per_hop(response.headers_mut());
     Ok(response)
 }
 
-/// Adds the service token.
-async fn sign(context: &Context, service: &str, headers: &mut HeaderMap) -> Result<(), CallError> {
-    let key = service_key()
-        .await
-        .map_err(|_| CallError::Caller("the configuration cannot be read".into()))?;
-    let key =
-        key.ok_or_else(|| CallError::Caller("the variable service_key is not granted".into()))?;
-    let (user, role) = context
-        .caller
-        .as_ref()
-        .map_or((None, None), |caller| (caller.user.clone(), caller.role));
-    let token = key.sign(&Claims::new(context.service, service, now()).acting_as(user, role));
-    let token = HeaderValue::try_from(token).expect("a token is base64 and dots");
-    headers.insert(souk_tokens::HEADER, token);
-    Ok(())
+/// What of a request's body is kept.
+enum Kept {
+    /// It streams, and so is gone after it was sent.
+    No,
+    /// There is none.
+    Nothing,
+    /// All of it.
+    Body,
 }
 
-/// Sends a request and waits for the head of the answer.
-async fn send(
-    context: &Context,
-    service: &str,
-    path: &str,
-    mut request: Request<Body>,
-    timeout: Duration,
+fn keep(parts: &http::request::Parts, body: &Body) -> Kept {
+    if body.size_hint().exact() == Some(0) {
+        return Kept::Nothing;
+    }
+    let length = parts.headers.get(header::CONTENT_LENGTH);
+    let length: Option<usize> = length.and_then(|length| length.to_str().ok()?.parse().ok());
+    match length {
+        Some(length) if length <= REPEATABLE_LIMIT => Kept::Body,
+        _ => Kept::No,
+    }
+}
+
+async fn repeat(
+    attempt: &Attempt<'_>,
+    parts: &http::request::Parts,
+    body: Bytes,
 ) -> Result<http::Response<Body>, CallError> {
-    let url = format!("{}{path}", base_url(service));
-    *request.uri_mut() =
-        Uri::try_from(url).map_err(|error| CallError::Caller(error.to_string()))?;
-    request
-        .headers_mut()
-        .insert(REQUEST_ID, context.request_id.clone());
-    if let Some(traceparent) = &context.traceparent {
+    let make = || {
+        let mut request = Request::new(Body::from(body.clone()));
+        *request.method_mut() = parts.method.clone();
+        *request.headers_mut() = parts.headers.clone();
         request
-            .headers_mut()
-            .insert(TRACEPARENT, traceparent.clone());
-    }
-    let request = wire::request_to_host(request).await;
-    let request = request.map_err(|error| CallError::Caller(error.to_string()))?;
-    let response = within(timeout, service, wasip3::http::client::send(request)).await?;
-    response
-        .and_then(wire::response_from_host)
-        .map_err(|error| failed(service, timeout, error))
-}
-
-/// What the host's error means.
-fn failed(service: &str, timeout: Duration, error: ErrorCode) -> CallError {
-    let service = service.to_owned();
-    match error {
-        ErrorCode::DnsTimeout
-        | ErrorCode::ConnectionTimeout
-        | ErrorCode::ConnectionReadTimeout
-        | ErrorCode::ConnectionWriteTimeout
-        | ErrorCode::HttpResponseTimeout => CallError::Timeout { service, timeout },
-        ErrorCode::DnsError(_)
-        | ErrorCode::DestinationNotFound
-        | ErrorCode::DestinationUnavailable
-        | ErrorCode::DestinationIpProhibited
-        | ErrorCode::ConnectionRefused
-        | ErrorCode::ConnectionLimitReached
-        | ErrorCode::HttpRequestDenied => CallError::Unreachable {
-            service,
-            cause: error.to_string(),
-        },
-        error => CallError::Answer {
-            service,
-            cause: error.to_string(),
-        },
-    }
-}
-
-/// Waits for something, but not for longer than the timeout.
-async fn within<T>(
-    timeout: Duration,
-    service: &str,
-    work: impl Future<Output = T>,
-) -> Result<T, CallError> {
-    match select(pin!(work), pin!(spin_sdk::time::sleep(timeout))).await {
-        Either::Left((done, _)) => Ok(done),
-        Either::Right(((), _)) => Err(CallError::Timeout {
-            service: service.to_owned(),
-            timeout,
-        }),
-    }
+    };
+    Guard::Full.call(attempt, true, make).await
 }

@@ -4,7 +4,7 @@ use http::header;
 use serde_json::Value;
 
 use super::{ANNA, BERT, Client, contents, shop};
-use crate::store::bucket;
+use souk_keyvalue::memory as bucket;
 
 #[test]
 fn a_guests_cart_goes_over_to_the_account() {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use souk_chassis::Context;
 use uuid::Uuid;
 
-use crate::store::bucket::meanwhile;
+use souk_keyvalue::memory::meanwhile;
 
 thread_local! {
     static WORLD: RefCell<World> = RefCell::default();

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use http::HeaderMap;
 use souk_chassis::Context;
@@ -74,7 +73,6 @@ fn replay(provider: &'static str, interaction: &Value) {
             path: request["path"].as_str().unwrap().into(),
             headers,
             body: request.get("body").cloned(),
-            timeout: Duration::from_secs(1),
         },
     ));
     let reply = reply.unwrap().unwrap();
@@ -102,6 +100,7 @@ fn context() -> Context {
             user: Some(ADA.into()),
             role: Some(Role::Customer),
         }),
+        deadline: None,
     }
 }
 

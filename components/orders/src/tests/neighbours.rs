@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use souk_chassis::Context;
 
 use crate::background::sleep;
-use crate::clients::{NotNow, Reply, Request};
+use crate::clients::{NotNow, POLICIES, Reply, Request};
 
 /// What goes wrong with a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -197,8 +197,9 @@ pub fn cart_token() -> Option<String> {
 /// Takes a request in the place of the network.
 pub async fn exchange(context: &Context, request: Request) -> Result<Reply, NotNow> {
     let latency = world(|world| world.latency);
-    if latency > request.timeout.as_millis().try_into().unwrap() {
-        sleep(request.timeout).await;
+    let timeout = POLICIES.to(request.service).timeout_ms.into();
+    if latency > timeout {
+        sleep(std::time::Duration::from_millis(timeout)).await;
         answer(context, &request);
         return Err(NotNow("the answer came too late".into()));
     }

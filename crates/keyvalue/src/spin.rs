@@ -1,16 +1,14 @@
-//! The store a component has: `wasi:keyvalue`, the interface of Spin's key-value stores that has atomic operations.
-//!
-//! Its functions wait where they are called. A read costs one call to the host, which in most cases answers at once.
+//! The store a component has.
 
 use std::time::Duration;
 
-use super::Error;
+use crate::Error;
 
 /// The interface, as the WIT files say it.
 #[allow(missing_docs, unsafe_code, clippy::all)]
 mod interface {
     spin_sdk::wit_bindgen::generate!({
-        inline: "package souk:carts;
+        inline: "package souk:keyvalue;
             world imports {
                 import wasi:keyvalue/store@0.2.0-draft2;
                 import wasi:keyvalue/atomics@0.2.0-draft2;
@@ -24,37 +22,38 @@ mod interface {
 use interface::wasi::keyvalue::atomics::{self, Cas, CasError};
 use interface::wasi::keyvalue::store;
 
-/// The label the manifest grants.
-const LABEL: &str = "carts";
-
 /// The longest wait before another attempt.
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
-        Self::Store(error.to_string())
+        Self(error.to_string())
     }
 }
 
-/// The store of the carts.
+/// A store that the manifest grants.
 pub struct Bucket(store::Bucket);
 
 /// A key and the value that was seen there.
 pub struct Swap(Cas);
 
 impl Bucket {
-    pub fn open() -> Result<Self, Error> {
-        Ok(Self(store::open(LABEL)?))
+    /// The store with this label.
+    pub fn open(label: &str) -> Result<Self, Error> {
+        Ok(Self(store::open(label)?))
     }
 
+    /// The value of a key.
     pub fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
         Ok(self.0.get(key)?)
     }
 
+    /// Writes a key, whatever is there.
     pub fn set(&self, key: &str, value: &[u8]) -> Result<(), Error> {
         Ok(self.0.set(key, value)?)
     }
 
+    /// Removes a key.
     pub fn delete(&self, key: &str) -> Result<(), Error> {
         Ok(self.0.delete(key)?)
     }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::Error;
+use crate::Error;
 
 thread_local! {
     static STORE: RefCell<Arc<Mutex<Store>>> = RefCell::default();
@@ -71,44 +71,52 @@ pub fn keys(prefix: &str) -> Vec<String> {
 
 fn works(operation: &str) -> Result<(), Error> {
     match with(|store| store.fails == Some(operation)) {
-        true => Err(Error::Store(format!("{operation} does not work"))),
+        true => Err(Error(format!("{operation} does not work"))),
         false => Ok(()),
     }
 }
 
+/// The store, whatever its label.
 pub struct Bucket;
 
+/// A key and the value that was seen there.
 pub struct Swap {
     key: String,
     seen: Option<Vec<u8>>,
 }
 
 impl Bucket {
-    pub fn open() -> Result<Self, Error> {
+    /// The store of this test.
+    pub fn open(_label: &str) -> Result<Self, Error> {
         Ok(Self)
     }
 
+    /// The value of a key.
     pub fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
         works("get")?;
         Ok(value(key))
     }
 
+    /// Writes a key, whatever is there.
     pub fn set(&self, key: &str, value: &[u8]) -> Result<(), Error> {
         works("set")?;
         write(key, value);
         Ok(())
     }
 
+    /// Removes a key.
     pub fn delete(&self, key: &str) -> Result<(), Error> {
         works("delete")?;
         remove(key);
         Ok(())
     }
 
+    /// All keys.
     pub fn keys(&self) -> Result<Vec<String>, Error> {
         Ok(keys(""))
     }
 
+    /// Counts, and returns the count.
     pub fn increment(&self, key: &str) -> Result<i64, Error> {
         let count = value(key).map_or(0, |bytes| {
             i64::from_le_bytes(bytes.try_into().expect("a counter"))
@@ -117,6 +125,7 @@ impl Bucket {
         Ok(count + 1)
     }
 
+    /// The value of a key, and the means to replace it by another.
     pub fn look(&self, key: &str) -> Result<(Swap, Option<Vec<u8>>), Error> {
         works("look")?;
         let key = key.to_owned();
@@ -146,4 +155,5 @@ impl Swap {
     }
 }
 
+/// No time passes in a test.
 pub async fn pause(_attempt: u32) {}

@@ -1,0 +1,21 @@
+//! How patient the gateway is with each service.
+
+use souk_client::{Policies, Policy};
+
+/// Times are milliseconds. What a request may take in all is in the [route table](crate::routes).
+#[rustfmt::skip]
+pub const POLICIES: Policies = Policies(&[
+    //           of               timeout  attempts  slow from  at once
+    Policy::row("carts",          4_000,   2,        3_000,     12),
+    Policy::row("events",         5_000,   2,        5_000,      6),
+    Policy::row("inventory",      2_000,   2,        1_500,     12),
+    Policy::row("notifications",  4_000,   2,        3_000,      8),
+    // An order takes as long as its payment, so only one that never ends is too slow.
+    Policy::row("orders",        15_000,   2,       15_000,     12),
+    Policy::row("payments",      15_000,   2,       15_000,      8),
+    // Somebody is looking at an empty page, and there is a copy of what they want to see.
+    Policy::row("products",       2_000,   2,        1_500,     12),
+    Policy::row("registry",       1_000,   1,        1_000,      4),
+    // Passwords are slow to check on purpose.
+    Policy::row("users",         10_000,   2,       10_000,      8),
+]);

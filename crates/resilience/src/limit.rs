@@ -1,0 +1,133 @@
+//! Whether a request may come in: a limit on concurrency that finds its own size.
+//!
+//! A service that is given more than it can do answers everything late, which is worse than refusing some at once. How much it can do
+//! depends on the machine and the mix of requests, so the limit follows a latency: how long work that is ready has to wait until it runs. While it
+//! hardly waits the limit grows by a little, when it waits longer than is good the limit shrinks by a part (additive increase,
+//! multiplicative decrease, as in TCP).
+//!
+//! It is the time in the queue that is looked at and not the time of the whole answer, because that one also grows when somebody else, far
+//! away, is slow, and then there is nothing to be gained by refusing (Zhou et al., *Overload Control for Scaling WeChat
+//! Microservices*, 2018; Nichols and Jacobson, *Controlling Queue Delay*, 2012).
+
+use serde::{Deserialize, Serialize};
+
+/// The bounds of the limit: requests that one instance works on at once. No instance is given more than 16.
+const LEAST: f64 = 1.0;
+const MOST: f64 = 16.0;
+
+/// Work that waits longer than this, in milliseconds, waits too long.
+const TOO_LONG: f64 = 12.0;
+
+/// Work that waits no longer than this, in milliseconds, hardly waits.
+const HARDLY: f64 = 6.0;
+
+/// To which part the limit shrinks at a time, and by how much it grows.
+const SHRINKS_TO: f64 = 0.8;
+const GROWS_BY: f64 = 0.5;
+
+/// The share of the limit that requests of less importance may fill.
+const ORDINARY_SHARE: f64 = 0.75;
+
+/// How much a request matters when not all of them can be answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Importance {
+    /// It is always let in: health, and what operators see what goes on by.
+    Vital,
+    /// It is let in before others: somebody is about to pay.
+    High,
+    /// Somebody looks around.
+    Ordinary,
+}
+
+/// A limit.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Limit {
+    size: f64,
+}
+
+impl Default for Limit {
+    fn default() -> Self {
+        Self { size: MOST }
+    }
+}
+
+impl Limit {
+    /// Whether another request may come in, when so many are being worked on.
+    pub fn admits(&self, running: u32, importance: Importance) -> bool {
+        let size = match importance {
+            Importance::Vital => return true,
+            // At its largest it is no limit.
+            _ if self.size >= MOST => return true,
+            Importance::High => self.size,
+            Importance::Ordinary => (self.size * ORDINARY_SHARE).max(LEAST),
+        };
+        f64::from(running) < size.floor()
+    }
+
+    /// Work has waited so many milliseconds until it ran.
+    pub fn observe(&mut self, waited: f64) {
+        if waited > TOO_LONG {
+            self.size = (self.size * SHRINKS_TO).max(LEAST);
+        } else if waited <= HARDLY {
+            self.size = (self.size + GROWS_BY).min(MOST);
+        }
+    }
+
+    /// Its size, in requests at once.
+    pub fn size(&self) -> f64 {
+        self.size
+    }
+
+    /// Whether it keeps anybody out.
+    pub fn is_in_force(&self) -> bool {
+        self.size < MOST
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn after(waits: &[(f64, usize)]) -> Limit {
+        let mut limit = Limit::default();
+        for &(waited, times) in waits {
+            (0..times).for_each(|_| limit.observe(waited));
+        }
+        limit
+    }
+
+    #[test]
+    fn it_shrinks_while_work_waits_and_grows_when_it_does_not() {
+        assert!(!after(&[(1.0, 5)]).is_in_force());
+        assert!(after(&[(30.0, 4)]).size() < 7.0);
+        assert!(!after(&[(30.0, 10), (1.0, 40)]).is_in_force());
+        let between = after(&[(30.0, 4), (9.0, 50)]);
+        assert_eq!(between, after(&[(30.0, 4)]), "in between it stays");
+    }
+
+    #[test]
+    fn who_matters_more_is_let_in_when_others_are_not() {
+        let limit = Limit { size: 8.0 };
+        assert!(limit.admits(5, Importance::Ordinary) && !limit.admits(6, Importance::Ordinary));
+        assert!(limit.admits(7, Importance::High) && !limit.admits(8, Importance::High));
+        assert!(limit.admits(1_000, Importance::Vital));
+        assert!(
+            Limit::default().admits(15, Importance::Ordinary),
+            "no limit is needed"
+        );
+    }
+
+    proptest! {
+        /// Whatever it sees, somebody is let in, and it never grows beyond what an instance is given.
+        #[test]
+        fn it_stays_within_its_bounds(waits in proptest::collection::vec(0.0..1e5f64, 0..500)) {
+            let mut limit = Limit::default();
+            for waited in waits {
+                limit.observe(waited);
+                prop_assert!(limit.admits(0, Importance::Ordinary));
+                prop_assert!((LEAST..=MOST).contains(&limit.size()));
+            }
+        }
+    }
+}
