@@ -10,12 +10,23 @@ use network::ask;
 #[cfg(test)]
 use crate::tests::machine::ask;
 
-/// Asks whoever listens at an address whether it is this service, and well.
-pub async fn probe(address: &str, service: &str) -> Answer {
+/// Asks whoever listens at an address whether it is this service, and well. None where the manifest does not grant the address, so
+/// that nobody can be asked.
+pub async fn probe(address: &str, service: &str) -> Option<Answer> {
     match ask(format!("{address}/healthz")).await {
-        Some(body) => judge(service, &body),
-        None => Answer::Failed,
+        Ok(body) => Some(judge(service, &body)),
+        Err(Silence::NoAnswer) => Some(Answer::Failed),
+        Err(Silence::NotGranted) => None,
     }
+}
+
+/// Why nothing was heard.
+#[derive(Debug, Clone, Copy)]
+pub enum Silence {
+    /// No answer in time, or none that can be read.
+    NoAnswer,
+    /// The manifest does not grant the address.
+    NotGranted,
 }
 
 /// What a Souk service says at `/healthz`.
@@ -40,6 +51,9 @@ mod network {
 
     use futures::future::{Either, select};
     use http_body_util::{BodyExt, Limited};
+    use spin_sdk::wasip3::http::types::ErrorCode;
+
+    use super::Silence;
 
     /// How long a probe may take.
     const TIMEOUT: Duration = Duration::from_secs(1);
@@ -48,20 +62,32 @@ mod network {
     const ANSWER_LIMIT: usize = 4 * 1024;
 
     /// The body of a whole answer with 200 that comes in time.
-    pub async fn ask(url: String) -> Option<Vec<u8>> {
+    pub async fn ask(url: String) -> Result<Vec<u8>, Silence> {
         match select(pin!(exchange(url)), pin!(spin_sdk::time::sleep(TIMEOUT))).await {
             Either::Left((body, _)) => body,
-            Either::Right(((), _)) => None,
+            Either::Right(((), _)) => Err(Silence::NoAnswer),
         }
     }
 
-    async fn exchange(url: String) -> Option<Vec<u8>> {
-        let response = spin_sdk::http::get(url).await.ok()?;
+    async fn exchange(url: String) -> Result<Vec<u8>, Silence> {
+        let response = spin_sdk::http::get(url).await.map_err(why)?;
         if response.status() != 200 {
-            return None;
+            return Err(Silence::NoAnswer);
         }
         let body = Limited::new(response.into_body(), ANSWER_LIMIT);
-        Some(body.collect().await.ok()?.to_bytes().into())
+        match body.collect().await {
+            Ok(body) => Ok(body.to_bytes().into()),
+            Err(_) => Err(Silence::NoAnswer),
+        }
+    }
+
+    fn why(error: ErrorCode) -> Silence {
+        match error {
+            ErrorCode::HttpRequestDenied | ErrorCode::DestinationIpProhibited => {
+                Silence::NotGranted
+            }
+            _ => Silence::NoAnswer,
+        }
     }
 }
 

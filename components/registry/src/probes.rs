@@ -33,6 +33,9 @@ pub async fn probe_due() -> Result<(), Error> {
 }
 
 async fn probe(target: &Target) -> Result<(), Error> {
-    let answer = clients::probe(&target.address, &target.service).await;
-    store::probed(target, target.condition.after(answer)).await
+    match clients::probe(&target.address, &target.service).await {
+        Some(answer) => store::probed(target, target.condition.after(answer)).await,
+        // Then its lease alone says whether it is there.
+        None => Ok(()),
+    }
 }

@@ -45,12 +45,7 @@ macro_rules! to_forget {
 /// Who is to be asked how it is.
 macro_rules! to_probe {
     () => {
-        concat!(
-            "lapsed = 0 AND probe_at <= ",
-            now!(),
-            " AND expires_at > ",
-            now!()
-        )
+        concat!("lapsed = 0 AND probe_at <= ", now!())
     };
 }
 
@@ -314,7 +309,7 @@ pub mod tests {
             (
                 ONE_TO_PROBE,
                 0,
-                "SEARCH instances USING INDEX instances_to_probe (probe_at<?)",
+                "SEARCH instances USING COVERING INDEX instances_to_probe (probe_at<?)",
             ),
             (
                 LAPSE,

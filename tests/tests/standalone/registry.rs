@@ -180,6 +180,19 @@ fn the_registry_forgets_nothing_when_it_is_killed() {
 }
 
 #[test]
+fn a_registry_that_may_ask_nobody_goes_by_the_leases() {
+    souk_only!();
+    let registry = Registry(
+        Registry::launch()
+            .variable("instances", "http://instances.invalid")
+            .start(),
+    );
+    registry.put("carts/one", &nobody(), 60);
+    assert_eq!(registry.0.post("/internal/tick", "").status, 204);
+    assert_eq!(registry.get("")["items"][0]["probed_at"], Value::Null);
+}
+
+#[test]
 fn the_registry_finds_out_who_is_not_there_and_who_is_somebody_else() {
     souk_only!();
     let (registry, products) = (Registry::start(), Service::alone("products"));

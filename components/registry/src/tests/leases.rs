@@ -1,5 +1,6 @@
 //! Leases that are not renewed.
 
+use super::machine::asked;
 use super::*;
 
 const A: &str = "http://127.0.0.1:4001";
@@ -27,7 +28,14 @@ fn who_renews_late_is_there_again_which_is_told_of() {
     let before = revision("");
     assert_eq!(put("carts/one", A, "i1").status, 200);
     assert_eq!(states(), ["carts/one up"]);
-    assert!(revision("") > before);
+    let then = revision("");
+    assert!(then > before);
+
+    tick();
+    assert_eq!(asked(), [A], "and is looked after again");
+    pass(9);
+    assert_eq!(states(), ["carts/one expired"]);
+    assert!(revision("") > then);
 }
 
 /// It may have been read as expired before that was noted down.

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::clients::Silence;
+
 #[derive(Default)]
 struct Machine {
     /// Milliseconds that somebody has waited.
@@ -13,7 +15,7 @@ struct Machine {
     /// What happens while somebody waits, and when.
     to_come: Vec<(i64, Box<dyn FnOnce()>)>,
     /// What is answered at an address.
-    listening: BTreeMap<String, String>,
+    listening: BTreeMap<String, Result<String, Silence>>,
     /// What happens while an address is asked.
     meanwhile: Option<Box<dyn FnOnce()>>,
     asked: Vec<String>,
@@ -67,7 +69,13 @@ pub fn nudges() -> usize {
 /// Lets this service answer at an address.
 pub fn listen(address: &str, service: &str) {
     let body = json!({"status": "ok", "service": service}).to_string();
-    machine(|machine| machine.listening.insert(address.into(), body));
+    machine(|machine| machine.listening.insert(address.into(), Ok(body)));
+}
+
+/// Lets the manifest not grant it.
+pub fn do_not_grant(address: &str) {
+    let denied = Err(Silence::NotGranted);
+    machine(|machine| machine.listening.insert(address.into(), denied));
 }
 
 /// Lets nobody answer there.
@@ -92,7 +100,7 @@ pub fn most_asked_at_once() -> usize {
 }
 
 /// In the place of the network.
-pub async fn ask(url: String) -> Option<Vec<u8>> {
+pub async fn ask(url: String) -> Result<Vec<u8>, Silence> {
     let answer = begin(url.strip_suffix("/healthz").unwrap());
     // Whoever else is asked at the same time is asked now.
     yield_now().await;
@@ -100,12 +108,16 @@ pub async fn ask(url: String) -> Option<Vec<u8>> {
     answer.map(String::into_bytes)
 }
 
-fn begin(address: &str) -> Option<String> {
+fn begin(address: &str) -> Result<String, Silence> {
     let (answer, meanwhile) = machine(|machine| {
         machine.asked.push(address.into());
         machine.asking += 1;
         machine.most_asked_at_once = machine.most_asked_at_once.max(machine.asking);
-        let answer = machine.listening.get(address).cloned();
+        let answer = machine
+            .listening
+            .get(address)
+            .cloned()
+            .unwrap_or(Err(Silence::NoAnswer));
         (answer, machine.meanwhile.take())
     });
     if let Some(happens) = meanwhile {

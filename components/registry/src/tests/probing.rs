@@ -1,6 +1,6 @@
 //! Instances that are asked how they are.
 
-use super::machine::{asked, hang_up, listen, meanwhile, most_asked_at_once};
+use super::machine::{asked, do_not_grant, hang_up, listen, meanwhile, most_asked_at_once};
 use super::*;
 
 const A: &str = "http://127.0.0.1:4001";
@@ -61,7 +61,7 @@ fn one_whose_address_another_service_has_is_wrong() {
 
 #[test]
 fn another_incarnation_or_address_begins_with_a_clean_slate() {
-    for (address, incarnation) in [(A, "i2"), (B, "i2")] {
+    for (address, incarnation) in [(A, "i2"), (B, "i1")] {
         register("carts/one", A);
         tick();
         probe();
@@ -94,6 +94,23 @@ fn each_is_asked_every_two_seconds_and_not_when_it_has_expired() {
     pass(8);
     tick();
     assert_eq!(asked(), [A], "the other one has expired");
+}
+
+#[test]
+fn one_that_cannot_be_asked_is_not_held_to_be_down() {
+    do_not_grant(A);
+    register("carts/one", A);
+    for _ in 0..3 {
+        pass(5);
+        register("carts/one", A);
+        tick();
+    }
+    assert_eq!(asked(), [A, A, A]);
+    let one = items("")[0].clone();
+    assert_eq!(
+        (&one["state"], &one["probed_at"]),
+        (&json!("up"), &Value::Null)
+    );
 }
 
 #[test]
