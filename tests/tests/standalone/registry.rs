@@ -198,8 +198,13 @@ fn the_registry_finds_out_who_is_not_there_and_who_is_somebody_else() {
     let (registry, products) = (Registry::start(), Service::alone("products"));
     registry.put("carts/one", &products.host.url, 60);
     registry.put("users/one", &nobody(), 60);
+    // Connections are taken here, and nothing is ever said.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", silent.local_addr().unwrap());
+    registry.put("orders/one", &address, 60);
     registry.comes_to_be("carts", "wrong");
     registry.comes_to_be("users", "down");
+    registry.comes_to_be("orders", "down");
 
     registry.put("products/one", &products.host.url, 60);
     assert_eq!(registry.state("carts"), "", "whose address it is now");
