@@ -5,13 +5,14 @@ use serde_json::{Value, json};
 use souk_tests::{Launch, Reply, client, souk_only};
 use souk_tokens::{Claims, Key, LIFETIME, Role};
 
-const SERVICES: [&str; 8] = [
+const SERVICES: [&str; 9] = [
     "carts",
     "gateway",
     "inventory",
     "orders",
     "payments",
     "products",
+    "registry",
     "storefront",
     "users",
 ];

@@ -6,6 +6,7 @@ mod carts;
 mod events;
 mod gateway;
 mod orders;
+mod registry;
 mod storefront;
 
 use serde_json::Value;
