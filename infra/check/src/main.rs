@@ -9,6 +9,7 @@
 //! | [`network`] | whether exactly those may talk to each other who have to |
 //! | [`changed`] | which services a change concerns |
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -110,7 +111,8 @@ fn check(root: &Path, options: &Options) -> anyhow::Result<ExitCode> {
 #[derive(Default)]
 struct Sum {
     passed: usize,
-    failed: usize,
+    /// What was wrong. Most of it is in every overlay, and counts once.
+    problems: BTreeSet<String>,
     skipped: usize,
 }
 
@@ -120,9 +122,11 @@ impl Sum {
         if problems.is_empty() {
             self.passed += 1;
         }
-        self.failed += problems.len();
-        for problem in problems {
-            println!("FAILED: {problem}");
+        for problem in problems.iter().map(Problem::to_string) {
+            if !self.problems.contains(&problem) {
+                println!("FAILED: {problem}");
+                self.problems.insert(problem);
+            }
         }
     }
 
@@ -132,13 +136,9 @@ impl Sum {
     }
 
     fn print(&self) -> ExitCode {
-        let Self {
-            passed,
-            failed,
-            skipped,
-        } = self;
+        let (passed, failed, skipped) = (self.passed, self.problems.len(), self.skipped);
         println!("{passed} passed, {failed} failed, {skipped} skipped");
-        if self.failed == 0 {
+        if failed == 0 {
             ExitCode::SUCCESS
         } else {
             ExitCode::FAILURE
