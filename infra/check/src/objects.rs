@@ -24,6 +24,11 @@ impl Object {
         self.value["kind"].as_str().unwrap_or_default()
     }
 
+    /// The version of its kind, such as `apps/v1`.
+    pub fn version(&self) -> &str {
+        self.value["apiVersion"].as_str().unwrap_or_default()
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         self.value["metadata"]["name"].as_str().unwrap_or_default()

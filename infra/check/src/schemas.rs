@@ -35,8 +35,22 @@ impl Schemas {
         })
     }
 
-    /// Finds fields that are wrong or unknown.
-    pub fn check(&self, objects: &[Object]) -> anyhow::Result<Vec<Problem>> {
+    /// Finds fields of SpinKube's objects that are wrong or unknown.
+    pub fn check_spinkube(&self, objects: &[Object]) -> anyhow::Result<Vec<Problem>> {
+        self.check(objects.iter().filter(|object| is_spinkubes(object)))
+    }
+
+    /// Finds fields of all other objects that are wrong or unknown, where there are schemas.
+    pub fn check_kubernetes(&self, objects: &[Object]) -> anyhow::Result<Option<Vec<Problem>>> {
+        let checked = self.kubernetes.is_some();
+        let check = || self.check(objects.iter().filter(|object| !is_spinkubes(object)));
+        checked.then(check).transpose()
+    }
+
+    fn check<'a>(
+        &self,
+        objects: impl IntoIterator<Item = &'a Object>,
+    ) -> anyhow::Result<Vec<Problem>> {
         let mut problems = Vec::new();
         for object in objects {
             problems.extend(self.check_one(object)?);
@@ -45,11 +59,7 @@ impl Schemas {
     }
 
     fn check_one(&self, object: &Object) -> anyhow::Result<Vec<Problem>> {
-        let version = object.value["apiVersion"].as_str().unwrap_or_default();
-        let ours = version.starts_with(SPINKUBE);
-        if !ours && self.kubernetes.is_none() {
-            return Ok(Vec::new());
-        }
+        let version = object.version();
         let Some(validator) = self.validator(version, object.kind())? else {
             let advice = format!(
                 "there is no schema of {} in {version}: mend apiVersion or kind",
@@ -58,11 +68,10 @@ impl Schemas {
             return Ok(vec![object.problem("kind", advice)]);
         };
         let errors = validator.iter_errors(&object.value);
-        Ok(errors
-            .map(|error| {
-                object.problem(field(&error.instance_path().to_string()), error.to_string())
-            })
-            .collect())
+        let problem = |error: jsonschema::ValidationError<'_>| {
+            object.problem(field(&error.instance_path().to_string()), error.to_string())
+        };
+        Ok(errors.map(problem).collect())
     }
 
     fn validator(&self, version: &str, kind: &str) -> anyhow::Result<Option<Rc<Validator>>> {
@@ -105,6 +114,10 @@ impl Schemas {
             .find(|(_, definition)| is_it(definition))?;
         Some(json!({"$ref": format!("#/$defs/{name}"), "$defs": definitions}))
     }
+}
+
+fn is_spinkubes(object: &Object) -> bool {
+    object.version().starts_with(SPINKUBE)
 }
 
 fn read(file: &Path) -> anyhow::Result<Value> {
