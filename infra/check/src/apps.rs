@@ -125,6 +125,7 @@ fn check_app(app: &Object, service: &Service, objects: &[Object]) -> Vec<Problem
     problems.extend(check_replicas(app, objects));
     problems.extend(check_variables(app, service));
     problems.extend(check_discovery(app, service));
+    problems.extend(check_tick(app, service, objects));
     let has_stores = !service.databases.is_empty() || !service.key_values.is_empty();
     if has_stores
         && app.spec()["runtimeConfig"]["loadFromSecret"]
@@ -201,12 +202,19 @@ fn check_variables(app: &Object, service: &Service) -> Vec<Problem> {
     problems
 }
 
+/// Where something becomes due a CronJob has it done.
+fn check_tick(app: &Object, service: &Service, objects: &[Object]) -> Option<Problem> {
+    let url = format!("http://{}.{}/internal/tick", app.name(), app.namespace());
+    let ticked =
+        of_kind(objects, "CronJob").any(|job| job.arguments().any(|argument| argument == url));
+    (service.ticks && !ticked)
+        .then(|| app.problem("/internal/tick", format!("have a CronJob call {url}")))
+}
+
 /// What the service asks for its neighbours must be what its manifest lets it call.
 fn check_discovery(app: &Object, service: &Service) -> Option<Problem> {
     let discovery = literal(app, "discovery").unwrap_or_default();
-    let namespace = app.value["metadata"]["namespace"]
-        .as_str()
-        .unwrap_or_default();
+    let namespace = app.namespace();
     let wanted = format!("http://souk-{{service}}.{namespace}");
     let granted = service
         .hosts
@@ -307,6 +315,19 @@ mod tests {
         let problems =
             changed(|spec| spec["variables"][0]["value"] = json!("http://{service}.spin.internal"));
         assert_one(&problems, &["set it to http://souk-{service}.souk"]);
+    }
+
+    #[test]
+    fn a_service_that_nobody_ticks_is_found() {
+        let mut shop = shop();
+        shop.services.get_mut("carts").expect("carts").ticks = true;
+        assert_one(
+            &check(&objects(), &shop),
+            &[
+                "SpinApp/souk-carts: /internal/tick",
+                "http://souk-carts.souk/internal/tick",
+            ],
+        );
     }
 
     #[test]

@@ -1,14 +1,18 @@
 //! Whether exactly those may talk to each other who have to: what the network policies allow is what the manifests grant, the stores
 //! need, the ticker calls and the Ingress shows, neither more nor less, at both ends.
+//!
+//! [`needs`] knows who has to, [`policies`] who may; here they are compared.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use serde_json::Value;
-
-use crate::apps::{app_name, variable};
-use crate::objects::{Object, describe, list, of_kind};
+use crate::objects::{Object, of_kind};
 use crate::problem::Problem;
-use crate::shop::{Service, Shop, Store};
+use crate::shop::Shop;
+
+mod needs;
+mod policies;
+
+use policies::Pod;
 
 /// Where SpinKube has services listen, in their pods and in front of them.
 const APP_PORT: u16 = 80;
@@ -18,48 +22,19 @@ const DNS_PORT: u16 = 53;
 const INTERNET: &str = "the internet";
 const INGRESS: &str = "the controller of the Ingress";
 const DNS: &str = "DNS";
-const ANYBODY: &str = "anybody";
-
-/// Addresses that are not on the internet: a policy that lets somebody out must except them.
-const PRIVATE: [&str; 5] = [
-    "10.0.0.0/8",
-    "100.64.0.0/10",
-    "169.254.0.0/16",
-    "172.16.0.0/12",
-    "192.168.0.0/16",
-];
 
 /// Checks all policies.
 pub fn check(objects: &[Object], shop: &Shop) -> Vec<Problem> {
-    let pods = pods(objects);
+    let pods = policies::pods(objects);
     let policies: Vec<_> = of_kind(objects, "NetworkPolicy").collect();
-    let mut needs = Needs {
-        addresses: addresses(objects, &pods),
-        flows: BTreeMap::new(),
-        problems: Vec::new(),
-    };
-    needs.of_services(objects, shop);
-    needs.of_the_ticker(objects);
-    needs.of_the_ingress(objects);
-    needs.of_names();
-    let mut problems = needs.problems;
+    let (needed, mut problems) = needs::all(objects, &pods, shop);
     for pod in &pods {
         for end in [End::Egress, End::Ingress] {
-            let allowed = allowed(pod, end, &policies, &pods);
-            problems.extend(compare(pod, end, &allowed, &needs.flows));
+            let allowed = policies::allowed(pod, end, &policies, &pods);
+            problems.extend(compare(pod, end, allowed.as_ref(), &needed));
         }
     }
-    let selects_nobody = |policy: &&&Object| {
-        !pods
-            .iter()
-            .any(|pod| selects(&policy.spec()["podSelector"], &pod.labels))
-    };
-    problems.extend(
-        policies
-            .iter()
-            .filter(selects_nobody)
-            .map(|policy| policy.problem("spec.podSelector", "mend it, for it selects no pod")),
-    );
+    problems.extend(policies::for_nobody(&policies, &pods));
     problems
 }
 
@@ -68,6 +43,15 @@ pub fn check(objects: &[Object], shop: &Shop) -> Vec<Problem> {
 enum End {
     Egress,
     Ingress,
+}
+
+impl End {
+    fn field(self) -> &'static str {
+        match self {
+            Self::Egress => "spec.egress",
+            Self::Ingress => "spec.ingress",
+        }
+    }
 }
 
 /// That a pod may connect to a peer (egress) or a peer to it (ingress). The port is that of whoever is connected to; none is any.
@@ -79,527 +63,75 @@ struct Flow {
     port: Option<u16>,
 }
 
-/// The pods of one kind: those of a SpinApp, a StatefulSet or a CronJob.
-struct Pod<'a> {
-    name: String,
-    labels: BTreeMap<String, String>,
-    ports: Vec<(String, u16)>,
-    object: &'a Object,
-}
-
-fn pods(objects: &[Object]) -> Vec<Pod<'_>> {
-    objects.iter().filter_map(Pod::of).collect()
-}
-
-impl<'a> Pod<'a> {
-    fn of(object: &'a Object) -> Option<Self> {
-        let spec = object.spec();
-        let template = match object.kind() {
-            "SpinApp" => return Some(Self::of_app(object)),
-            "CronJob" => &spec["jobTemplate"]["spec"]["template"],
-            "Deployment" | "StatefulSet" | "DaemonSet" | "Job" => &spec["template"],
-            _ => return None,
+impl Flow {
+    fn describe(&self) -> String {
+        let (from, to) = match self.end {
+            End::Egress => (&self.pod, &self.peer),
+            End::Ingress => (&self.peer, &self.pod),
         };
-        let ports = list(&template["spec"]["containers"])
-            .iter()
-            .flat_map(|container| list(&container["ports"]));
-        let ports = ports.filter_map(|port| {
-            Some((
-                text(&port["name"]),
-                u16::try_from(port["containerPort"].as_u64()?).ok()?,
-            ))
-        });
-        Some(Self {
-            name: object.name().into(),
-            labels: labels(&template["metadata"]["labels"]),
-            ports: ports.collect(),
-            object,
-        })
-    }
-
-    /// The operator adds a label of its own to those of the SpinApp, and names the port.
-    fn of_app(object: &'a Object) -> Self {
-        let mut labels = labels(&object.spec()["podLabels"]);
-        labels.insert("core.spinkube.dev/app-name".into(), object.name().into());
-        Self {
-            name: object.name().into(),
-            labels,
-            ports: vec![("http-app".into(), APP_PORT)],
-            object,
+        match self.port {
+            Some(port) => format!("{from} to reach {to} on port {port}"),
+            None => format!("{from} to reach {to} on any port"),
         }
     }
 
-    /// The number of a port that is given as a number or by its name.
-    fn port(&self, port: &Value) -> Option<u16> {
-        if let Some(number) = port.as_u64() {
-            return u16::try_from(number).ok();
-        }
-        let named = self.ports.iter().find(|(name, _)| port == name.as_str());
-        named.map(|(_, number)| *number)
+    /// Names are told to all pods alike.
+    fn is_dns(&self) -> bool {
+        self.end == End::Egress && self.peer == DNS && self.port == Some(DNS_PORT)
     }
 }
 
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().into()
-}
+/// Flows that are needed, each with the reason.
+type Needed = BTreeMap<Flow, String>;
 
-fn labels(value: &Value) -> BTreeMap<String, String> {
-    let labels = value.as_object().into_iter().flatten();
-    labels
-        .map(|(key, value)| (key.clone(), text(value)))
-        .collect()
-}
-
-/// Whether a selector selects what has these labels.
-fn selects(selector: &Value, labels: &BTreeMap<String, String>) -> bool {
-    let equal = selector["matchLabels"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .all(|(key, value)| labels.get(key).is_some_and(|is| value == is.as_str()));
-    equal
-        && list(&selector["matchExpressions"])
-            .iter()
-            .all(|expression| {
-                let label = expression["key"].as_str().and_then(|key| labels.get(key));
-                let is_listed = label.is_some_and(|label| {
-                    list(&expression["values"])
-                        .iter()
-                        .any(|value| value == label.as_str())
-                });
-                match expression["operator"].as_str() {
-                    Some("In") => is_listed,
-                    Some("NotIn") => !is_listed,
-                    Some("Exists") => label.is_some(),
-                    _ => label.is_none(),
-                }
-            })
-}
-
-/// Which pod answers at a name and port inside the cluster, and on which port of its own.
-type Addresses = BTreeMap<(String, u16), (String, u16)>;
-
-fn addresses(objects: &[Object], pods: &[Pod<'_>]) -> Addresses {
-    let mut addresses = Addresses::new();
-    // The operator makes the Service of a SpinApp.
-    for app in of_kind(objects, "SpinApp") {
-        addresses.insert((app.name().into(), APP_PORT), (app.name().into(), APP_PORT));
-    }
-    for service in of_kind(objects, "Service") {
-        let selector = labels(&service.spec()["selector"]);
-        let has_all = |pod: &&Pod<'_>| {
-            selector
-                .iter()
-                .all(|(key, value)| pod.labels.get(key) == Some(value))
-        };
-        let Some(pod) = pods.iter().find(has_all) else {
-            continue;
-        };
-        for port in list(&service.spec()["ports"]) {
-            let target = port.get("targetPort").unwrap_or(&port["port"]);
-            if let (Some(number), Some(target)) = (
-                port["port"]
-                    .as_u64()
-                    .and_then(|port| u16::try_from(port).ok()),
-                pod.port(target),
-            ) {
-                addresses.insert((service.name().into(), number), (pod.name.clone(), target));
-            }
-        }
-    }
-    addresses
-}
-
-/// Where a URL leads.
-#[derive(Debug, PartialEq)]
-enum Place {
-    /// To a name inside the cluster.
-    Inside(String, u16),
-    /// To a port on the internet.
-    Outside(u16),
-    /// Nowhere: it stands for what is not used.
-    Nowhere,
-}
-
-fn place(url: &str, namespace: &str) -> Place {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
-    let authority = rest.split('/').next().unwrap_or_default();
-    let authority = authority.rsplit('@').next().unwrap_or_default();
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) => (host, port.parse().ok()),
-        None => (authority, None),
-    };
-    let port = port.unwrap_or(match scheme {
-        "https" => 443,
-        "redis" => 6379,
-        _ => 80,
-    });
-    if host.ends_with(".invalid") || host.ends_with(".spin.internal") || host.starts_with("127.") {
-        return Place::Nowhere;
-    }
-    match host
-        .strip_suffix(namespace)
-        .and_then(|name| name.strip_suffix('.'))
-    {
-        Some(name) => Place::Inside(name.into(), port),
-        None => Place::Outside(port),
-    }
-}
-
-/// Who has to talk to whom, each with the reason.
-struct Needs {
-    addresses: Addresses,
-    flows: BTreeMap<Flow, String>,
-    problems: Vec<Problem>,
-}
-
-impl Needs {
-    fn of_services(&mut self, objects: &[Object], shop: &Shop) {
-        for (name, service) in &shop.services {
-            let app_name = app_name(name);
-            let Some(app) = of_kind(objects, "SpinApp").find(|app| app.name() == app_name) else {
-                continue;
-            };
-            for host in &service.hosts {
-                let reason = format!("{} grants {host}", service.manifest);
-                self.call(app, &resolve(host, app, service), &reason);
-            }
-            for (labels, stores) in [
-                (&service.databases, &shop.stores.databases),
-                (&service.key_values, &shop.stores.key_values),
-            ] {
-                self.of_stores(app, labels, stores, service);
-            }
-        }
-    }
-
-    fn of_stores(
-        &mut self,
-        app: &Object,
-        labels: &BTreeSet<String>,
-        stores: &BTreeMap<String, Store>,
-        service: &Service,
-    ) {
-        // That a label has no store is found elsewhere.
-        for (label, store) in labels
-            .iter()
-            .filter_map(|label| stores.get_key_value(label))
-        {
-            let reason = format!("{} grants the store {label}", service.manifest);
-            self.call(app, &place(&store.url, namespace(app)), &reason);
-        }
-    }
-
-    /// What a CronJob calls is in its arguments.
-    fn of_the_ticker(&mut self, objects: &[Object]) {
-        for job in of_kind(objects, "CronJob") {
-            let containers =
-                list(&job.spec()["jobTemplate"]["spec"]["template"]["spec"]["containers"]);
-            let args = containers
-                .iter()
-                .flat_map(|container| list(&container["args"]))
-                .filter_map(Value::as_str);
-            for url in args.filter(|arg| arg.starts_with("http")) {
-                self.call(job, &place(url, namespace(job)), &format!("it calls {url}"));
-            }
-        }
-    }
-
-    fn of_the_ingress(&mut self, objects: &[Object]) {
-        for ingress in of_kind(objects, "Ingress") {
-            let paths = list(&ingress.spec()["rules"])
-                .iter()
-                .flat_map(|rule| list(&rule["http"]["paths"]));
-            for path in paths {
-                let service = &path["backend"]["service"];
-                let port = service["port"]["number"]
-                    .as_u64()
-                    .and_then(|port| u16::try_from(port).ok())
-                    .unwrap_or_default();
-                match self.addresses.get(&(text(&service["name"]), port)).cloned() {
-                    Some((pod, port)) => {
-                        self.flow(End::Ingress, &pod, INGRESS, port, "the Ingress leads to it")
-                    }
-                    None => self.problems.push(ingress.problem(
-                        format!("spec.rules ({})", text(&path["path"])),
-                        format!("lead it to something that is there: {service}"),
-                    )),
-                }
-            }
-        }
-    }
-
-    /// Who calls anybody asks DNS where they are.
-    fn of_names(&mut self) {
-        let callers: BTreeSet<_> = self
-            .flows
-            .keys()
-            .filter(|flow| flow.end == End::Egress)
-            .map(|flow| flow.pod.clone())
-            .collect();
-        for caller in callers {
-            self.flow(
-                End::Egress,
-                &caller,
-                DNS,
-                DNS_PORT,
-                "it calls others by name",
-            );
-        }
-    }
-
-    fn call(&mut self, caller: &Object, place: &Place, reason: &str) {
-        match place {
-            Place::Nowhere => {}
-            Place::Outside(port) => self.flow(End::Egress, caller.name(), INTERNET, *port, reason),
-            Place::Inside(name, port) => {
-                match self.addresses.get(&(name.clone(), *port)).cloned() {
-                    Some((pod, port)) => {
-                        self.flow(End::Egress, caller.name(), &pod, port, reason);
-                        self.flow(End::Ingress, &pod, caller.name(), port, reason);
-                    }
-                    None => self.problems.push(caller.problem(
-                        "spec",
-                        format!("add the Service {name} with port {port}, for {reason}"),
-                    )),
-                }
-            }
-        }
-    }
-
-    fn flow(&mut self, end: End, pod: &str, peer: &str, port: u16, reason: &str) {
-        let flow = Flow {
-            end,
-            pod: pod.into(),
-            peer: peer.into(),
-            port: Some(port),
-        };
-        self.flows.entry(flow).or_insert_with(|| reason.into());
-    }
-}
-
-fn namespace(object: &Object) -> &str {
-    object.value["metadata"]["namespace"]
-        .as_str()
-        .unwrap_or_default()
-}
-
-/// Where a granted host leads, with what the SpinApp sets its variables to. What comes from a secret can be anywhere outside.
-fn resolve(host: &str, app: &Object, service: &Service) -> Place {
-    let mut url = String::new();
-    let mut rest = host;
-    while let Some((before, after)) = rest.split_once("{{") {
-        let Some((name, after)) = after.split_once("}}") else {
-            break;
-        };
-        let name = name.trim();
-        let default = service
-            .variables
-            .get(name)
-            .and_then(|variable| variable.default.as_deref())
-            .unwrap_or_default();
-        let value = match variable(app, name) {
-            Some(set) => set["value"].as_str(),
-            None => Some(default),
-        };
-        let Some(value) = value else {
-            return Place::Outside(443);
-        };
-        url.push_str(before);
-        url.push_str(value);
-        rest = after;
-    }
-    url.push_str(rest);
-    place(&url, namespace(app))
-}
-
-/// What policies allow a pod, each with the policy that does. Nothing is said of a pod that no policy confines.
-fn allowed<'a>(
-    pod: &Pod<'_>,
-    end: End,
-    policies: &[&'a Object],
-    pods: &[Pod<'_>],
-) -> Option<BTreeMap<Flow, &'a Object>> {
-    let confines = |policy: &&&Object| {
-        has_type(policy, end) && selects(&policy.spec()["podSelector"], &pod.labels)
-    };
-    let confining: Vec<_> = policies.iter().filter(confines).collect();
-    if confining.is_empty() {
-        return None;
-    }
-    let mut flows = BTreeMap::new();
-    for policy in confining {
-        let (rules, peers) = match end {
-            End::Egress => ("egress", "to"),
-            End::Ingress => ("ingress", "from"),
-        };
-        for rule in list(&policy.spec()[rules]) {
-            for (peer, other) in peers_of(list(&rule[peers]), pods) {
-                let connected_to = if end == End::Egress { other } else { Some(pod) };
-                for port in ports_of(list(&rule["ports"]), connected_to) {
-                    flows
-                        .entry(Flow {
-                            end,
-                            pod: pod.name.clone(),
-                            peer: peer.clone(),
-                            port,
-                        })
-                        .or_insert(*policy);
-                }
-            }
-        }
-    }
-    Some(flows)
-}
-
-fn has_type(policy: &Object, end: End) -> bool {
-    let name = if end == End::Egress {
-        "Egress"
-    } else {
-        "Ingress"
-    };
-    list(&policy.spec()["policyTypes"])
-        .iter()
-        .any(|kind| kind == name)
-}
-
-/// Those a rule names: pods of ours, or names for what is none.
-fn peers_of<'a, 'b>(peers: &[Value], pods: &'a [Pod<'b>]) -> Vec<(String, Option<&'a Pod<'b>>)> {
-    if peers.is_empty() {
-        return vec![(ANYBODY.into(), None)];
-    }
-    let mut found = Vec::new();
-    for peer in peers {
-        if let Some(block) = peer.get("ipBlock") {
-            found.push((block_of(block), None));
-        } else if let Some(selector) = peer.get("namespaceSelector") {
-            found.push((namespace_of(selector), None));
-        } else {
-            let selected = pods
-                .iter()
-                .filter(|pod| selects(&peer["podSelector"], &pod.labels));
-            found.extend(selected.map(|pod| (pod.name.clone(), Some(pod))));
-        }
-    }
-    found
-}
-
-fn block_of(block: &Value) -> String {
-    let excepted = list(&block["except"]);
-    let has_all = PRIVATE
-        .iter()
-        .all(|private| excepted.iter().any(|except| except == private));
-    match block["cidr"].as_str() {
-        Some("0.0.0.0/0") if has_all => INTERNET.into(),
-        cidr => format!(
-            "all of {} (without {} it is not just the internet)",
-            cidr.unwrap_or("?"),
-            PRIVATE.join(", ")
-        ),
-    }
-}
-
-fn namespace_of(selector: &Value) -> String {
-    match describe(selector).as_str() {
-        "kubernetes.io/metadata.name=kube-system" => DNS.into(),
-        "souk-ingress=true" => INGRESS.into(),
-        other => format!("the namespace with {other}"),
-    }
-}
-
-fn ports_of(ports: &[Value], connected_to: Option<&Pod<'_>>) -> BTreeSet<Option<u16>> {
-    if ports.is_empty() {
-        return BTreeSet::from([None]);
-    }
-    let number = |port: &Value| match connected_to {
-        Some(pod) => pod.port(&port["port"]),
-        None => port["port"]
-            .as_u64()
-            .and_then(|port| u16::try_from(port).ok()),
-    };
-    // A port that the pod does not have allows nothing; a range allows too much.
-    let ranges = ports
-        .iter()
-        .filter(|port| port.get("endPort").is_some() || port.get("port").is_none())
-        .map(|_| None);
-    ports
-        .iter()
-        .filter_map(number)
-        .map(Some)
-        .chain(ranges)
-        .collect()
-}
+/// Flows that are allowed, each with the policy that does.
+type Allowed<'a> = BTreeMap<Flow, &'a Object>;
 
 fn compare(
     pod: &Pod<'_>,
     end: End,
-    allowed: &Option<BTreeMap<Flow, &Object>>,
-    needed: &BTreeMap<Flow, String>,
+    allowed: Option<&Allowed<'_>>,
+    needed: &Needed,
 ) -> Vec<Problem> {
-    let field = if end == End::Egress {
-        "spec.egress"
-    } else {
-        "spec.ingress"
-    };
     let Some(allowed) = allowed else {
         return vec![pod.object.problem(
-            field,
+            end.field(),
             "add a NetworkPolicy that selects its pods, for none does",
         )];
     };
     let mut problems = Vec::new();
-    for (flow, reason) in needed
-        .iter()
-        .filter(|(flow, _)| flow.end == end && flow.pod == pod.name)
-    {
-        if !allowed.contains_key(flow) {
+    for (flow, reason) in needed {
+        let is_here = flow.end == end && flow.pod == pod.name;
+        if is_here && !allowed.contains_key(flow) {
             problems.push(Problem {
                 object: format!("NetworkPolicy/{}", pod.name),
-                ..pod
-                    .object
-                    .problem(field, format!("allow {}, for {reason}", sentence(flow)))
+                ..pod.object.problem(
+                    end.field(),
+                    format!("allow {}, for {reason}", flow.describe()),
+                )
             });
         }
     }
     for (flow, policy) in allowed {
-        // Names are told to all pods alike.
-        let is_dns = flow.peer == DNS && flow.port == Some(DNS_PORT);
-        if !is_dns && !needed.contains_key(flow) {
+        if !flow.is_dns() && !needed.contains_key(flow) {
             problems.push(policy.problem(
-                field,
-                format!("do not allow {}, for nothing needs it", sentence(flow)),
+                end.field(),
+                format!("do not allow {}, for nothing needs it", flow.describe()),
             ));
         }
     }
     problems
 }
 
-fn sentence(
-    Flow {
-        end,
-        pod,
-        peer,
-        port,
-    }: &Flow,
-) -> String {
-    let (from, to) = match end {
-        End::Egress => (pod, peer),
-        End::Ingress => (peer, pod),
-    };
-    match port {
-        Some(port) => format!("{from} to reach {to} on port {port}"),
-        None => format!("{from} to reach {to} on any port"),
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 pub mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
     use crate::objects;
     use crate::problem::assert_one;
-    use crate::shop::Stores;
-    use serde_json::json;
+    use crate::shop::{Service, Stores};
 
     /// A shop of two services: orders calls carts and a mail API, and has a database; both have a key-value store.
     pub fn shop() -> Shop {
@@ -633,6 +165,7 @@ pub mod tests {
         let carts = "component.carts.key_value_stores = [\"carts\"]";
         Shop {
             services: [service("orders", orders), service("carts", carts)].into(),
+            public: ["carts".to_owned()].into(),
             stores,
         }
     }
@@ -786,9 +319,28 @@ pub mod tests {
         assert!(
             problems
                 .iter()
-                .any(|problem| problem.advice.contains("it is not just the internet")),
+                .any(|problem| problem.advice.contains("which is not just the internet")),
             "{problems:#?}"
         );
+    }
+
+    #[test]
+    fn an_ingress_that_shows_what_is_private_is_found() {
+        let mut shop = shop();
+        shop.public = ["orders".to_owned()].into();
+        let problems = check(&objects(), &shop);
+        for advice in [
+            "do not show souk-carts",
+            "show souk-orders",
+            "do not allow the controller of the Ingress to reach souk-carts",
+        ] {
+            assert!(
+                problems
+                    .iter()
+                    .any(|problem| problem.advice.starts_with(advice)),
+                "{advice}: {problems:#?}"
+            );
+        }
     }
 
     #[test]
@@ -831,22 +383,5 @@ pub mod tests {
                 .contains("NetworkPolicy/souk-ticker: spec.podSelector: mend it")),
             "{problems:#?}"
         );
-    }
-
-    #[test]
-    fn urls_lead_inside_outside_or_nowhere() {
-        assert_eq!(
-            place("http://souk-a.souk", "souk"),
-            Place::Inside("souk-a".into(), 80)
-        );
-        assert_eq!(
-            place("redis://:p@souk-redis.souk:6379/1", "souk"),
-            Place::Inside("souk-redis".into(), 6379)
-        );
-        assert_eq!(
-            place("https://api.example.com/x", "souk"),
-            Place::Outside(443)
-        );
-        assert_eq!(place("http://registry.invalid", "souk"), Place::Nowhere);
     }
 }

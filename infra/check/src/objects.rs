@@ -34,6 +34,23 @@ impl Object {
         self.value["metadata"]["name"].as_str().unwrap_or_default()
     }
 
+    /// Its namespace.
+    pub fn namespace(&self) -> &str {
+        self.value["metadata"]["namespace"]
+            .as_str()
+            .unwrap_or_default()
+    }
+
+    /// The arguments of the programs of a CronJob.
+    pub fn arguments(&self) -> impl Iterator<Item = &str> {
+        let containers =
+            list(&self.spec()["jobTemplate"]["spec"]["template"]["spec"]["containers"]);
+        let arguments = containers
+            .iter()
+            .flat_map(|container| list(&container["args"]));
+        arguments.filter_map(Value::as_str)
+    }
+
     /// What it asks for.
     pub fn spec(&self) -> &Value {
         &self.value["spec"]
@@ -58,6 +75,16 @@ pub fn of_kind<'a>(objects: &'a [Object], kind: &str) -> impl Iterator<Item = &'
 /// The elements of a list; none where there is no list.
 pub fn list(value: &Value) -> &[Value] {
     value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+/// A text; an empty one where there is none.
+pub fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().into()
+}
+
+/// The number of a port, if it is one.
+pub fn number(value: &Value) -> Option<u16> {
+    u16::try_from(value.as_u64()?).ok()
 }
 
 /// The names of the overlays there are.
@@ -121,20 +148,6 @@ fn origin(overlay: &str, value: &Value) -> String {
         }
     }
     file.display().to_string()
-}
-
-/// The text of a selector, for messages.
-pub fn describe(selector: &Value) -> String {
-    let labels = selector["matchLabels"].as_object();
-    let labels = labels
-        .into_iter()
-        .flatten()
-        .map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or("?")));
-    let expressions = list(&selector["matchExpressions"])
-        .iter()
-        .map(Value::to_string);
-    let all: Vec<_> = labels.chain(expressions).collect();
-    all.join(" and ")
 }
 
 #[cfg(test)]

@@ -17,6 +17,8 @@ const ELSEWHERE: [&str; 1] = ["registry"];
 pub struct Shop {
     /// The services, by name.
     pub services: BTreeMap<String, Service>,
+    /// Those that the manifest of the whole shop has public routes for.
+    pub public: BTreeSet<String>,
     /// What stands behind the labels of stores.
     pub stores: Stores,
 }
@@ -34,6 +36,8 @@ pub struct Service {
     pub databases: BTreeSet<String>,
     /// The labels of its key-value stores.
     pub key_values: BTreeSet<String>,
+    /// Whether something becomes due in it, for which somebody has to call its `/internal/tick`.
+    pub ticks: bool,
 }
 
 /// A variable as a manifest declares it.
@@ -70,6 +74,8 @@ pub struct Store {
 #[derive(Deserialize)]
 struct Manifest {
     #[serde(default)]
+    trigger: Triggers,
+    #[serde(default)]
     variables: BTreeMap<String, Variable>,
     component: BTreeMap<String, ManifestComponent>,
 }
@@ -84,6 +90,19 @@ struct ManifestComponent {
     key_value_stores: BTreeSet<String>,
 }
 
+#[derive(Default, Deserialize)]
+struct Triggers {
+    #[serde(default)]
+    http: Vec<Trigger>,
+}
+
+#[derive(Deserialize)]
+struct Trigger {
+    /// A text, or a table that says it is private.
+    route: toml::Value,
+    component: String,
+}
+
 impl Shop {
     /// Reads the manifests of all services, and the template.
     pub fn read(root: &Path) -> anyhow::Result<Self> {
@@ -93,10 +112,24 @@ impl Shop {
                 services.insert(name.clone(), Service::read(root, &name)?);
             }
         }
-        let template = fs::read_to_string(root.join(TEMPLATE)).context(TEMPLATE)?;
+        let template = read(root, TEMPLATE)?;
         let stores = toml::from_str(&template).context(TEMPLATE)?;
-        Ok(Self { services, stores })
+        let whole: Manifest = toml::from_str(&read(root, "spin.toml")?).context("spin.toml")?;
+        let public = whole
+            .trigger
+            .http
+            .into_iter()
+            .filter(|trigger| trigger.route.is_str());
+        Ok(Self {
+            services,
+            public: public.map(|trigger| trigger.component).collect(),
+            stores,
+        })
     }
+}
+
+fn read(root: &Path, file: &str) -> anyhow::Result<String> {
+    fs::read_to_string(root.join(file)).context(file.to_owned())
 }
 
 /// The folders of components that have a manifest: providers are part of other services, and have theirs further down.
@@ -114,8 +147,12 @@ pub fn service_names(root: &Path) -> anyhow::Result<BTreeSet<String>> {
 impl Service {
     fn read(root: &Path, name: &str) -> anyhow::Result<Self> {
         let manifest = format!("components/{name}/spin.toml");
-        let text = fs::read_to_string(root.join(&manifest)).with_context(|| manifest.clone())?;
-        Self::parse(manifest.clone(), &text).context(manifest)
+        let mut service =
+            Self::parse(manifest.clone(), &read(root, &manifest)?).context(manifest)?;
+        // The routes of a service are in this file at a glance.
+        service.ticks =
+            read(root, &format!("components/{name}/src/lib.rs"))?.contains("\"/internal/tick\"");
+        Ok(service)
     }
 
     /// Reads a manifest. What any of its components may do the service may do.
