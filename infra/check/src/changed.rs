@@ -12,7 +12,9 @@ use serde::Deserialize;
 use crate::shop;
 
 /// What every component is built with.
-const EVERYBODYS: [&str; 3] = ["Cargo.toml", "Cargo.lock", ".cargo/config.toml"];
+const EVERYBODYS: [&str; 2] = ["Cargo.toml", ".cargo/config.toml"];
+
+const LOCK: &str = "Cargo.lock";
 
 /// Prints the services as a JSON list.
 pub fn run(root: &Path, args: Vec<OsString>) -> anyhow::Result<ExitCode> {
@@ -24,14 +26,14 @@ pub fn run(root: &Path, args: Vec<OsString>) -> anyhow::Result<ExitCode> {
             _ => return Err(arg.unexpected().into()),
         }
     }
-    let files = changed_files(root, &since.context("--since REF is missing")?)?;
+    let change = Change::read(root, &since.context("--since REF is missing")?)?;
     let packages = Packages::read(root)?;
     let mut changed = BTreeSet::new();
     for name in shop::service_names(root)? {
         let build = Build::read(root, &name)?;
-        if files
+        if change
             .as_ref()
-            .is_none_or(|files| build.is_concerned(&packages, files))
+            .is_none_or(|change| build.is_concerned(&packages, change))
         {
             changed.insert(name);
         }
@@ -40,55 +42,118 @@ pub fn run(root: &Path, args: Vec<OsString>) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The files that differ from a commit. A commit that is not there, as before the first push of a branch, is no base to compare with.
-fn changed_files(root: &Path, since: &str) -> anyhow::Result<Option<Vec<String>>> {
-    let commit = format!("{since}^{{commit}}");
-    let known = git(
-        root,
-        &[
-            "rev-parse",
-            "--verify",
-            "--quiet",
-            "--end-of-options",
-            &commit,
-        ],
-    )?
-    .status
-    .success();
-    if !known {
-        eprintln!("{since} is no commit that is here: everything counts as changed");
-        return Ok(None);
-    }
-    let output = git(
-        root,
-        &[
-            "diff",
-            "--name-only",
-            "-z",
-            "--no-renames",
-            "--end-of-options",
-            &commit,
-            "HEAD",
-        ],
-    )?;
-    if !output.status.success() {
-        bail!(
-            "git diff failed: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-    }
-    let names = String::from_utf8(output.stdout)?;
-    Ok(Some(
-        names.split_terminator('\0').map(str::to_owned).collect(),
-    ))
+/// What differs from a commit.
+struct Change {
+    files: Vec<String>,
+    lock_before: Lock,
+    lock_now: Lock,
 }
 
-fn git(root: &Path, args: &[&str]) -> anyhow::Result<std::process::Output> {
-    Command::new("git")
+impl Change {
+    /// A commit that is not there is no base to compare with.
+    fn read(root: &Path, since: &str) -> anyhow::Result<Option<Self>> {
+        let commit = format!("{since}^{{commit}}");
+        if git(
+            root,
+            &[
+                "rev-parse",
+                "--verify",
+                "--quiet",
+                "--end-of-options",
+                &commit,
+            ],
+        )
+        .is_err()
+        {
+            eprintln!("{since} is no commit that is here: everything counts as changed");
+            return Ok(None);
+        }
+        let names = git(
+            root,
+            &[
+                "diff",
+                "--name-only",
+                "-z",
+                "--no-renames",
+                "--end-of-options",
+                &commit,
+                "HEAD",
+            ],
+        )?;
+        let lock = |commit: &str| -> anyhow::Result<Lock> {
+            Ok(toml::from_str(&git(
+                root,
+                &["show", &format!("{commit}:{LOCK}")],
+            )?)?)
+        };
+        Ok(Some(Self {
+            files: names.split_terminator('\0').map(str::to_owned).collect(),
+            lock_before: lock(since)?,
+            lock_now: lock("HEAD")?,
+        }))
+    }
+}
+
+fn git(root: &Path, args: &[&str]) -> anyhow::Result<String> {
+    let output = Command::new("git")
         .current_dir(root)
         .args(args)
         .output()
-        .context("cannot start git")
+        .context("cannot start git")?;
+    if !output.status.success() {
+        bail!(
+            "git {} failed: {}",
+            args[0],
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// The packages that Cargo resolved everything to.
+#[derive(Deserialize)]
+struct Lock {
+    package: Vec<Locked>,
+}
+
+#[derive(Deserialize)]
+struct Locked {
+    name: String,
+    version: String,
+    checksum: Option<String>,
+    /// Names, with a version where there are several.
+    #[serde(default)]
+    dependencies: Vec<String>,
+}
+
+impl Lock {
+    /// What packages are made of, down to the last.
+    fn behind(
+        &self,
+        roots: &BTreeSet<String>,
+        packages: &Packages,
+    ) -> BTreeSet<(&str, &str, Option<&str>)> {
+        let mut open: Vec<_> = roots.iter().filter_map(|name| self.find(name)).collect();
+        let mut found = BTreeSet::new();
+        while let Some(locked) = open.pop() {
+            if found.insert((&*locked.name, &*locked.version, locked.checksum.as_deref())) {
+                let made_of = locked
+                    .dependencies
+                    .iter()
+                    .filter(|name| packages.is_made_of(&locked.name, name));
+                open.extend(made_of.filter_map(|name| self.find(name)));
+            }
+        }
+        found
+    }
+
+    fn find(&self, dependency: &str) -> Option<&Locked> {
+        let mut words = dependency.split(' ');
+        let (name, version) = (words.next()?, words.next());
+        self.package.iter().find(|locked| {
+            locked.name == name && version.is_none_or(|version| locked.version == version)
+        })
+    }
 }
 
 /// What a service is built from, as its manifest says.
@@ -157,20 +222,28 @@ impl Build {
         Ok(build)
     }
 
-    fn is_concerned(&self, packages: &Packages, files: &[String]) -> bool {
+    fn is_concerned(&self, packages: &Packages, change: &Change) -> bool {
         let folders = packages.folders_behind(&self.packages);
-        files.iter().any(|file| {
+        let is_inside = |file: &String| {
+            folders
+                .iter()
+                .any(|folder| Path::new(file).starts_with(folder))
+        };
+        let is_watched = |file: &String| {
             self.watched
                 .iter()
                 .any(|beginning| file.starts_with(beginning.as_str()))
-                || folders
-                    .iter()
-                    .any(|folder| Path::new(file).starts_with(folder))
-        })
+        };
+        change
+            .files
+            .iter()
+            .any(|file| is_inside(file) || is_watched(file))
+            || change.lock_before.behind(&self.packages, packages)
+                != change.lock_now.behind(&self.packages, packages)
     }
 }
 
-/// The packages of the workspace, and which of each other they are made of.
+/// The packages of the workspace, and what they are made of.
 struct Packages(BTreeMap<String, Package>);
 
 struct Package {
@@ -196,8 +269,6 @@ struct MetadataDependency {
     name: String,
     /// `dev`, `build` or nothing.
     kind: Option<String>,
-    /// Where it is, if it is in the workspace.
-    path: Option<PathBuf>,
 }
 
 impl Packages {
@@ -227,13 +298,22 @@ impl Packages {
                 .context("a manifest without a folder")?;
             let folder = folder.strip_prefix(&metadata.workspace_root)?.to_owned();
             // What its tests need is not in what it gives.
-            let inside = package.dependencies.into_iter().filter(|dependency| {
-                dependency.path.is_some() && dependency.kind.as_deref() != Some("dev")
-            });
-            let made_of = inside.map(|dependency| dependency.name).collect();
+            let built_in = package
+                .dependencies
+                .into_iter()
+                .filter(|dependency| dependency.kind.as_deref() != Some("dev"));
+            let made_of = built_in.map(|dependency| dependency.name).collect();
             packages.insert(package.name, Package { folder, made_of });
         }
         Ok(Self(packages))
+    }
+
+    /// Whether a package needs another for what it gives. Of those outside the workspace the lock file says just that.
+    fn is_made_of(&self, name: &str, dependency: &str) -> bool {
+        let dependency = dependency.split(' ').next().unwrap_or_default();
+        self.0
+            .get(name)
+            .is_none_or(|package| package.made_of.iter().any(|part| part == dependency))
     }
 
     /// The folders of packages and of all that they are made of.
@@ -259,12 +339,12 @@ mod tests {
 
     const METADATA: &str = r#"{"workspace_root": "/souk", "packages": [
         {"name": "payments", "manifest_path": "/souk/components/payments/Cargo.toml", "dependencies": [
-            {"name": "souk-chassis", "kind": null, "path": "/souk/crates/chassis"},
-            {"name": "souk-contracts", "kind": "dev", "path": "/souk/crates/contracts"},
+            {"name": "souk-chassis", "kind": null},
+            {"name": "souk-contracts", "kind": "dev"},
             {"name": "serde", "kind": null}]},
         {"name": "provider-sandbox", "manifest_path": "/souk/components/providers/sandbox/Cargo.toml", "dependencies": []},
         {"name": "souk-chassis", "manifest_path": "/souk/crates/chassis/Cargo.toml", "dependencies": [
-            {"name": "souk-tokens", "kind": null, "path": "/souk/crates/tokens"}]},
+            {"name": "souk-tokens", "kind": null}]},
         {"name": "souk-contracts", "manifest_path": "/souk/crates/contracts/Cargo.toml", "dependencies": []},
         {"name": "souk-tokens", "manifest_path": "/souk/crates/tokens/Cargo.toml", "dependencies": []}]}"#;
 
@@ -275,11 +355,54 @@ mod tests {
         [component.provider-sandbox.build]
         command = "cargo build --release --target wasm32-wasip1 -p provider-sandbox""#;
 
-    fn concerns(file: &str) -> bool {
+    const LOCKED: &str = r#"
+        [[package]]
+        name = "payments"
+        version = "0.1.0"
+        dependencies = ["serde 1.0.0", "souk-chassis", "souk-contracts"]
+        [[package]]
+        name = "souk-chassis"
+        version = "0.1.0"
+        dependencies = ["souk-tokens"]
+        [[package]]
+        name = "souk-tokens"
+        version = "0.1.0"
+        dependencies = ["hmac"]
+        [[package]]
+        name = "souk-contracts"
+        version = "0.1.0"
+        dependencies = ["jsonschema"]
+        [[package]]
+        name = "serde"
+        version = "0.9.0"
+        checksum = "a"
+        [[package]]
+        name = "serde"
+        version = "1.0.0"
+        checksum = "b"
+        [[package]]
+        name = "hmac"
+        version = "0.12.0"
+        checksum = "c"
+        [[package]]
+        name = "jsonschema"
+        version = "0.61.0"
+        checksum = "d""#;
+
+    fn is_concerned(file: &str, lock_now: &str) -> bool {
+        let change = Change {
+            files: vec!["README.md".into(), file.into()],
+            lock_before: toml::from_str(LOCKED).unwrap(),
+            lock_now: toml::from_str(lock_now).unwrap(),
+        };
         let packages = Packages::parse(METADATA.as_bytes()).unwrap();
         Build::parse(MANIFEST)
             .unwrap()
-            .is_concerned(&packages, &["README.md".into(), file.into()])
+            .is_concerned(&packages, &change)
+    }
+
+    fn concerns(file: &str) -> bool {
+        is_concerned(file, LOCKED)
     }
 
     #[test]
@@ -308,9 +431,21 @@ mod tests {
     }
 
     #[test]
-    fn everybody_is_concerned_by_the_lock_file() {
-        assert!(concerns("Cargo.lock"));
+    fn everybody_is_concerned_by_what_everything_is_built_with() {
+        assert!(concerns("Cargo.toml"));
         assert!(!concerns("docs/operations.md"));
+    }
+
+    #[test]
+    fn a_service_is_concerned_by_another_version_of_what_it_is_made_of() {
+        let update = |from: &str, to: &str| is_concerned(LOCK, &LOCKED.replace(from, to));
+        assert!(update("\"b\"", "\"other\""), "serde, as another package");
+        assert!(
+            update("0.12.0", "0.12.1"),
+            "hmac, through the chassis and the tokens"
+        );
+        assert!(!update("\"a\"", "\"other\""), "another serde");
+        assert!(!update("0.61.0", "0.61.1"), "only its tests use that");
     }
 
     #[test]
