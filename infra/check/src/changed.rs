@@ -346,7 +346,7 @@ mod tests {
         {"name": "souk-chassis", "manifest_path": "/souk/crates/chassis/Cargo.toml", "dependencies": [
             {"name": "souk-tokens", "kind": null}]},
         {"name": "souk-contracts", "manifest_path": "/souk/crates/contracts/Cargo.toml", "dependencies": []},
-        {"name": "souk-tokens", "manifest_path": "/souk/crates/tokens/Cargo.toml", "dependencies": []}]}"#;
+        {"name": "souk-tokens", "manifest_path": "/souk/crates/tokens/Cargo.toml", "dependencies": [{"name": "hmac", "kind": null}]}]}"#;
 
     const MANIFEST: &str = r#"
         [component.payments.build]
