@@ -1,4 +1,4 @@
-//! Which services a change concerns: those whose packages, or packages they are made of, have a file that changed.
+//! Which services a change concerns: those who are made of a file that changed, or of a package that is another one in `Cargo.lock` now.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
