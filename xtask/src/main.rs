@@ -16,6 +16,7 @@ mod build;
 mod clean_state;
 mod docs;
 mod doctor;
+mod infra;
 mod libtest;
 mod lint;
 mod process;
@@ -38,13 +39,17 @@ Usage: cargo xtask <command> [options] [-- arguments of the program it runs]
         and print how to log in as the admin and as a customer. Ctrl-C closes it.
   build [components|fixtures|host ...]
         Build what is named, or all of it.
-  test [lint|unit|host|standalone|journey|chaos|fuzz|browser ...] [--host souk|spin] [--base-url URL] [--minutes N]
-       [-- libtest arguments]
+  test [lint|unit|infra|host|standalone|journey|chaos|fuzz|browser ...] [--host souk|spin] [--base-url URL]
+       [--minutes N] [-- libtest arguments]
         Run the suites named, or all of them, and sum them up. A shop under --base-url is tested as the admin
         SOUK_ADMIN_EMAIL with SOUK_ADMIN_PASSWORD. The chaos suite kills hosts for so many minutes; SOUK_CHAOS_SEED
         makes the plan of an earlier run again.
   lint
         Formatting, clippy, and the checks of the project itself.
+  infra check
+        Hold infra/ to the schemas of Kubernetes and SpinKube, and to the manifests of the services.
+  infra changed --since REF
+        Print the services that a change since a commit concerns, as JSON.
   bench [arguments]
         Run the benchmarks.
   seed --url URL --admin-email E-MAIL --admin-password PASSWORD
@@ -114,6 +119,7 @@ fn run(command: &str, args: Args) -> anyhow::Result<ExitCode> {
         "build" => build::run(args),
         "test" => test::run(args),
         "lint" => lint::run(args),
+        "infra" => infra::run(args),
         "bench" => bench::run(args),
         "seed" => seed::run(args),
         "clean-state" => clean_state::run(args),

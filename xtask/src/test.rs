@@ -13,12 +13,13 @@ use lexopt::ValueExt;
 use crate::build::{self, HOST_PROFILE};
 use crate::libtest::{self, Tally};
 use crate::workspace::{HOST, TESTS, Workspace};
-use crate::{apt, lint, process, python};
+use crate::{apt, infra, lint, process, python};
 
 /// The suites, in the order they run.
-const SUITES: [&str; 8] = [
+const SUITES: [&str; 9] = [
     "lint",
     "unit",
+    "infra",
     "host",
     "standalone",
     "journey",
@@ -118,6 +119,9 @@ impl Session {
         let mut tally = match suite {
             "lint" => lint::check(&self.workspace),
             "unit" => self.unit(),
+            "infra" => {
+                infra::check(&self.workspace).unwrap_or_else(|error| failed(format!("{error:#}")))
+            }
             _ => self.outside(suite),
         };
         // Libtest arguments may select no test of a suite; otherwise a suite without tests is a broken one.

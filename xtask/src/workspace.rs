@@ -15,6 +15,8 @@ pub const HOST: &str = "souk-host";
 pub const TESTS: &str = "souk-tests";
 /// The package of the benchmarks.
 pub const BENCH: &str = "souk-bench";
+/// The package that checks `infra/`.
+pub const INFRA: &str = "souk-infra";
 
 /// The workspace around the current directory.
 pub struct Workspace {
