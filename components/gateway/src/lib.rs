@@ -96,7 +96,7 @@ fn routes() -> Routes {
                 .summary("The faults that are ordered")
                 .for_admins()
                 .returns::<ops::Faults>(200)
-                .fails([403]),
+                .fails([409]),
         )
         .route(
             put("/api/ops/faults", ops::order_faults)
@@ -104,7 +104,7 @@ fn routes() -> Routes {
                 .for_admins()
                 .body::<NewFaults>()
                 .returns::<ops::Faults>(200)
-                .fails([403]),
+                .fails([409]),
         )
         .route(
             get("/api/orders/{id}/summary", aggregation::summary)

@@ -133,7 +133,7 @@ pub async fn are_enabled() -> bool {
 pub async fn require_enabled() -> Result<(), Problem> {
     match are_enabled().await {
         true => Ok(()),
-        false => Err(Problem::forbidden(
+        false => Err(Problem::conflict(
             "faults are switched off; start the shop with the variable fault_injection=on to allow them",
         )),
     }

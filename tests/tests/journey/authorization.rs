@@ -109,6 +109,11 @@ const OPERATIONS: &[(&str, Access, &str)] = &[
     ("POST /api/notifications/{id}/read", OwnerAlone, ""),
     ("GET /api/notifications/deliveries", Admin, ""),
     ("POST /api/notifications/deliveries/{id}/retry", Admin, ""),
+    // Operations.
+    ("GET /api/ops/services", Admin, ""),
+    ("GET /api/ops/breakers", Admin, ""),
+    ("GET /api/ops/faults", Admin, ""),
+    ("PUT /api/ops/faults", Admin, r#"{"faults":[]}"#),
     // Events.
     ("GET /api/ops/events", Admin, ""),
     ("GET /api/ops/subscriptions", Admin, ""),
