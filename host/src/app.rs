@@ -1,7 +1,7 @@
 //! From a command line to an application that is ready to serve.
 
 use crate::capabilities::{
-    allowed_hosts, files, key_value, outbound_http, redis, sqlite, stdio, variables,
+    allowed_hosts, faults, files, key_value, outbound_http, redis, sqlite, stdio, variables,
 };
 use crate::cli::Up;
 use crate::code_cache::CodeCache;
@@ -27,6 +27,8 @@ pub struct App {
     pub dispatcher: Arc<Dispatcher>,
     /// The way out; to be told the address once it is known.
     pub outbound: Arc<outbound_http::Outbound>,
+    /// What services sign their calls to each other with: the variable `service_key`, where the application has one.
+    pub service_key: Option<String>,
     /// Guests' logs; to be flushed at the end.
     pub logs: stdio::Logs,
 }
@@ -92,7 +94,7 @@ impl App {
             }
         }
         // Databases are opened only for an application that is sound.
-        let (Some(router), Some(config)) = (router, config) else {
+        let (Some(router), Some(config), Some(values)) = (router, config, values) else {
             return Err(problems);
         };
         problems.into_result(())?;
@@ -115,9 +117,10 @@ impl App {
             request_timeout: up.request_timeout,
             idle_timeout: up.idle_instance_timeout,
         };
+        let faults = up.faults.clone().map(faults::Faults::new);
         let mut outbound = None;
         let dispatcher = Arc::new_cyclic(|dispatcher| {
-            let way_out = Arc::new(outbound_http::Outbound::new(dispatcher.clone()));
+            let way_out = Arc::new(outbound_http::Outbound::new(dispatcher.clone(), faults));
             outbound = Some(way_out.clone());
             let shared = Arc::new(Shared {
                 key_value,
@@ -132,6 +135,7 @@ impl App {
             name: manifest.application.name,
             router,
             dispatcher,
+            service_key: values.get("service_key").map(str::to_owned),
             outbound: outbound.expect("made with the dispatcher"),
             logs,
         })

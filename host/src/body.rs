@@ -3,13 +3,16 @@
 use crate::dispatch::Place;
 use bytes::Bytes;
 use futures::FutureExt;
-use http::Response;
+use http::{Response, header};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Full};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::Sleep;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use wasmtime_wasi_http::{Error, WasiBody};
 
 /// A body that is there already.
@@ -127,6 +130,48 @@ pub fn hold(body: WasiBody, place: Place) -> WasiBody {
         error
     })
     .boxed_unsync()
+}
+
+/// A stream of server-sent events, which ends when the host is told to stop: whoever reads it comes back by itself, to a
+/// host that goes on.
+pub struct EventStream {
+    body: WasiBody,
+    stopping: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Set when it was ended before its end.
+    cut: Arc<AtomicBool>,
+}
+
+impl EventStream {
+    /// Whether a response is such a stream.
+    pub fn is(response: &Response<WasiBody>) -> bool {
+        let kind = response.headers().get(header::CONTENT_TYPE);
+        kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
+    }
+
+    /// Ends `body` when `stopping` is cancelled, and then sets `cut`.
+    pub fn new(body: WasiBody, stopping: CancellationToken, cut: Arc<AtomicBool>) -> Self {
+        Self {
+            body,
+            stopping: Box::pin(stopping.cancelled_owned()),
+            cut,
+        }
+    }
+}
+
+impl Body for EventStream {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if self.stopping.as_mut().poll(cx).is_ready() {
+            self.cut.store(true, Ordering::Relaxed);
+            return Poll::Ready(None);
+        }
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The command line: Spin's flags with Spin's meaning.
 
+use crate::register::BaseUrl;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use rand::Rng;
 use std::net::SocketAddr;
@@ -72,6 +73,15 @@ pub struct Up {
     /// Call `POST /internal/tick` of every component this often, in seconds.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub tick: Option<u64>,
+    /// Keep every component with a public route registered with this registry of services.
+    #[arg(long, value_name = "URL")]
+    pub register: Option<BaseUrl>,
+    /// Where others reach this host, as told to the registry (default: where it listens).
+    #[arg(long, value_name = "URL", requires = "register")]
+    pub advertise: Option<BaseUrl>,
+    /// For tests: have requests of components fail as this JSON file says, while it says so.
+    #[arg(long, value_name = "FILE")]
+    pub faults: Option<PathBuf>,
     /// How the host writes its own lines.
     #[arg(long, value_enum, default_value = "plain")]
     pub format: Format,

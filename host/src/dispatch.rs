@@ -4,16 +4,18 @@
 //! instance takes up to `--max-instance-concurrent-reuse-count` requests at once and
 //! `--max-instance-reuse-count` in all, and goes after `--idle-instance-timeout` without any.
 
+use crate::body::EventStream;
 use crate::cli::{Interval, Span};
 use crate::instance::{ComponentGrants, InstanceState, Shared};
 use crate::problem_response::Problem;
 use crate::router::Match;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
+use http_body_util::BodyExt;
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
@@ -34,6 +36,9 @@ const CHAINED_CLIENT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr
 /// Longest time an instance may go on after its last response has begun: streams and tasks that
 /// were spawned beside a response. (After a request that ran out of time it is that time again.)
 const AFTER_RESPONSE: Duration = Duration::from_secs(600);
+/// The same for an instance of which an event stream was cut short since the host stops: it may be long before it notices that
+/// nobody reads any more.
+const AFTER_CUT: Duration = Duration::from_secs(2);
 /// How much longer than its timeout a request is waited for before its instance is ended with all
 /// that others do in it: it must be in a loop, or it would have been given up by itself.
 const LAST_RESORT: Duration = Duration::from_millis(500);
@@ -61,10 +66,30 @@ pub struct Reuse {
 /// its request holds it until the guest has answered.
 pub type Place = Arc<OwnedSemaphorePermit>;
 
+/// What the host and the instance that serves a request share about it.
+pub struct Ticket {
+    place: Option<Place>,
+    instance: Arc<OnceLock<Arc<AtomicBool>>>,
+}
+
+impl Ticket {
+    fn new(place: Option<Place>) -> Self {
+        Self {
+            place,
+            instance: Arc::default(),
+        }
+    }
+}
+
 /// All components of the application, ready to answer.
 pub struct Dispatcher {
     components: HashMap<String, ProxyHandler<Handler>>,
     reuse: Reuse,
+    /// Streams of events end.
+    stopping: CancellationToken,
+    /// Instances that had some of those go.
+    lapsing: CancellationToken,
+    /// Instances with nothing to do go.
     draining: CancellationToken,
     workers: TaskTracker,
 }
@@ -80,6 +105,8 @@ pub struct Loaded {
 impl Dispatcher {
     /// Handlers for the loaded components.
     pub fn new(loaded: Vec<Loaded>, engine: &Engine, shared: &Arc<Shared>, reuse: Reuse) -> Self {
+        let stopping = CancellationToken::new();
+        let lapsing = CancellationToken::new();
         let draining = CancellationToken::new();
         let workers = TaskTracker::new();
         let components = loaded
@@ -91,6 +118,7 @@ impl Dispatcher {
                     component,
                     shared: shared.clone(),
                     reuse,
+                    lapsing: lapsing.clone(),
                     draining: draining.clone(),
                     workers: workers.clone(),
                 };
@@ -100,6 +128,8 @@ impl Dispatcher {
         Self {
             components,
             reuse,
+            stopping,
+            lapsing,
             draining,
             workers,
         }
@@ -144,7 +174,14 @@ impl Dispatcher {
             return Problem::NoRoute.response();
         };
         let begun = Instant::now();
-        match handler.handle(place, request).await {
+        let ticket = Ticket::new(place);
+        let instance = ticket.instance.clone();
+        match handler.handle(ticket, request).await {
+            Ok(response) if EventStream::is(&response) => {
+                let cut = instance.get().cloned().unwrap_or_default();
+                let stopping = self.stopping.clone();
+                response.map(|body| EventStream::new(body, stopping, cut).boxed_unsync())
+            }
             Ok(response) => response,
             Err(error) => {
                 let problem = self.problem(&error, begun.elapsed());
@@ -156,7 +193,7 @@ impl Dispatcher {
 
     fn problem(&self, error: &wasmtime::Error, elapsed: Duration) -> Problem {
         let out_of_time = elapsed >= self.reuse.request_timeout.shortest();
-        if let Some(failed) = error.downcast_ref::<InstantiationError<Option<Place>>>() {
+        if let Some(failed) = error.downcast_ref::<InstantiationError<Ticket>>() {
             return match failed.error.is::<PoolConcurrencyLimitError>() {
                 true => Problem::Overloaded,
                 false => Problem::Crashed,
@@ -166,6 +203,16 @@ impl Dispatcher {
             true => Problem::TimedOut,
             false => Problem::Crashed,
         }
+    }
+
+    /// Ends streams of events, and soon the instances that do nothing but write them.
+    pub fn end_streams(&self) {
+        self.stopping.cancel();
+        let lapsing = self.lapsing.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(AFTER_CUT).await;
+            lapsing.cancel();
+        });
     }
 
     /// Lets instances with nothing to do go, and waits until all others have finished too.
@@ -223,6 +270,7 @@ struct Handler {
     component: Loaded,
     shared: Arc<Shared>,
     reuse: Reuse,
+    lapsing: CancellationToken,
     draining: CancellationToken,
     workers: TaskTracker,
 }
@@ -244,6 +292,7 @@ impl HandlerState for Handler {
             ProxyPre::P2(_) => (1, 1),
         };
         let timed_out = Arc::new(AtomicBool::new(false));
+        let cut = Arc::new(AtomicBool::new(false));
         Ok(Instance {
             store,
             proxy,
@@ -254,6 +303,8 @@ impl HandlerState for Handler {
                 timed_out: timed_out.clone(),
                 busy,
                 sleep: Box::pin(tokio::time::sleep(request_timeout)),
+                cut: cut.clone(),
+                lapsing: Box::pin(self.lapsing.clone().cancelled_owned()),
                 draining: Box::pin(self.draining.clone().cancelled_owned()),
             },
             state: Worker {
@@ -262,6 +313,7 @@ impl HandlerState for Handler {
                 concurrent,
                 request_timeout,
                 timed_out,
+                cut,
                 _alive: self.workers.token(),
             },
         })
@@ -322,6 +374,9 @@ struct Expiration {
     timed_out: Arc<AtomicBool>,
     busy: Arc<Busy>,
     sleep: Pin<Box<Sleep>>,
+    /// Set when an event stream was cut short.
+    cut: Arc<AtomicBool>,
+    lapsing: Pin<Box<WaitForCancellationFutureOwned>>,
     draining: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
@@ -344,6 +399,12 @@ impl WorkerExpiration for Expiration {
         if status == WorkerStatus::Idle && self.draining.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
         }
+        if status == WorkerStatus::PostReturn
+            && self.lapsing.as_mut().poll(cx).is_ready()
+            && self.cut.load(Ordering::Relaxed)
+        {
+            return Poll::Ready(());
+        }
         let deadline = (since + limit).into();
         if self.sleep.deadline() != deadline {
             self.sleep.as_mut().reset(deadline);
@@ -359,12 +420,13 @@ struct Worker {
     concurrent: usize,
     request_timeout: Duration,
     timed_out: Arc<AtomicBool>,
+    cut: Arc<AtomicBool>,
     _alive: TaskTrackerToken,
 }
 
 impl WorkerState for Worker {
     type StoreData = InstanceState;
-    type RequestData = Option<Place>;
+    type RequestData = Ticket;
 
     fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
         if total >= self.count {
@@ -379,10 +441,12 @@ impl WorkerState for Worker {
     fn on_request_start(
         &self,
         _: StoreContextMut<'_, InstanceState>,
-        place: Option<Place>,
+        ticket: Ticket,
         _: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
         let (timeout, timed_out) = (self.request_timeout, self.timed_out.clone());
+        let _ = ticket.instance.set(self.cut.clone());
+        let place = ticket.place;
         Box::pin(async move {
             tokio::time::sleep(timeout).await;
             timed_out.store(true, Ordering::Relaxed);

@@ -97,6 +97,7 @@ impl InstanceState {
             http: WasiHttpCtx::new(),
             hooks: Hooks {
                 outbound: shared.outbound.clone(),
+                component: component.id.clone(),
                 allowed: component.allowed_hosts.clone(),
             },
             component,

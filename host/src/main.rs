@@ -16,11 +16,13 @@ mod code_cache;
 mod component;
 mod dispatch;
 mod engine;
+mod http_client;
 mod instance;
 mod manifest;
 mod pool;
 mod problem_response;
 mod problems;
+mod register;
 mod router;
 mod runtime_config;
 mod server;
@@ -30,6 +32,7 @@ use app::App;
 use clap::Parser;
 use cli::{Cli, Command, Format, Up};
 use problems::Problems;
+use register::Registration;
 use server::Server;
 use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
@@ -87,7 +90,9 @@ async fn serve(up: &Up) -> Result<(), Problems> {
     let app = App::load(up)?;
     let (listener, address) = listen(up.listen).await?;
     app.outbound.set_own_address(address);
+    let registration = registration(up, &app, address)?;
     announce(&app, address, up.format);
+    let registered = registration.map(Registration::start);
     let ticker = up.tick.map(|seconds| {
         let dispatcher = app.dispatcher.clone();
         tokio::spawn(tick::run(dispatcher, Duration::from_secs(seconds)))
@@ -103,6 +108,9 @@ async fn serve(up: &Up) -> Result<(), Problems> {
             signals.next().await;
             std::process::exit(130);
         });
+        if let Some(registered) = registered {
+            registered.leave().await;
+        }
     };
     server.run(listener, stop).await;
     app.logs.flush();
@@ -123,6 +131,22 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Proble
             _ => format!("--listen {address}: {error}"),
         })
     })
+}
+
+/// What is to be registered with the registry, if there is one.
+fn registration(
+    up: &Up,
+    app: &App,
+    listening: SocketAddr,
+) -> Result<Option<Registration>, Problems> {
+    let Some(registry) = up.register.clone() else {
+        return Ok(None);
+    };
+    let secret = app.service_key.as_deref().unwrap_or_default();
+    let advertised = up.advertise.clone();
+    Registration::new(registry, advertised, listening, &app.router, secret)
+        .map(Some)
+        .map_err(Problems::one)
 }
 
 /// The line that says requests are served from now on, on standard output.

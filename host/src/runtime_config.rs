@@ -4,9 +4,12 @@
 //! those of key-value stores against the folder of the configuration file, and the two
 //! `default` labels to files in the state directory.
 
+use crate::capabilities::redis::Address;
+use crate::capabilities::sqlite::libsql::Endpoint;
 use crate::manifest::toml_problem;
 use crate::problems::Problems;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -16,14 +19,29 @@ const DEFAULT_KEY_VALUE_FILE: &str = "sqlite_key_value.db";
 const DEFAULT_SQLITE_FILE: &str = "sqlite_db.db";
 
 /// Where state lives, by kind and label.
-#[derive(Debug)]
 pub struct RuntimeConfig {
     /// The folder for state, logs and the default stores.
     pub state_dir: PathBuf,
-    /// SQLite database files, by label.
-    pub sqlite: BTreeMap<String, PathBuf>,
-    /// Key-value store files, by label.
-    pub key_value: BTreeMap<String, PathBuf>,
+    /// SQLite databases, by label.
+    pub sqlite: BTreeMap<String, SqliteBackend>,
+    /// Key-value stores, by label.
+    pub key_value: BTreeMap<String, KeyValueBackend>,
+}
+
+/// Where a SQLite database is.
+pub enum SqliteBackend {
+    /// In a file.
+    File(PathBuf),
+    /// On a libSQL server.
+    Libsql(Endpoint),
+}
+
+/// Where a key-value store is.
+pub enum KeyValueBackend {
+    /// In a SQLite file.
+    File(PathBuf),
+    /// In a database of a Redis server.
+    Redis(Address),
 }
 
 #[derive(Default, Deserialize)]
@@ -36,14 +54,35 @@ struct File {
     key_value_store: BTreeMap<String, Backend>,
 }
 
-/// A backend table; fields of other types are kept only to be refused with their type.
+/// A backend table: the fields that its `type` has.
 #[derive(Deserialize)]
 struct Backend {
     #[serde(rename = "type")]
     kind: String,
-    path: Option<PathBuf>,
     #[serde(flatten)]
-    other: BTreeMap<String, toml::Value>,
+    fields: toml::Table,
+}
+
+/// Fields of the type `spin`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SpinFields {
+    path: PathBuf,
+}
+
+/// Fields of the type `redis`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RedisFields {
+    url: String,
+}
+
+/// Fields of the type `libsql`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LibsqlFields {
+    url: String,
+    token: String,
 }
 
 impl RuntimeConfig {
@@ -78,28 +117,32 @@ impl RuntimeConfig {
         let config_dir = shown.parent().unwrap_or(Path::new(""));
 
         let mut problems = Problems::default();
-        let mut paths = |table: &str, backends: BTreeMap<String, Backend>, base: &Path| {
-            let mut paths = BTreeMap::new();
-            for (label, backend) in backends {
-                match backend.path(base) {
-                    Ok(path) => {
-                        paths.insert(label, path);
-                    }
-                    Err(why) => {
-                        problems.push(format!("{}: {table}.{label}: {why}", shown.display()));
-                    }
-                }
+        let mut sqlite = BTreeMap::new();
+        for (label, backend) in parsed.sqlite_database {
+            match backend.sqlite() {
+                Ok(backend) => _ = sqlite.insert(label, backend),
+                Err(why) => problems.push(format!(
+                    "{}: sqlite_database.{label}: {why}",
+                    shown.display()
+                )),
             }
-            paths
-        };
-        let mut sqlite = paths("sqlite_database", parsed.sqlite_database, Path::new(""));
-        let mut key_value = paths("key_value_store", parsed.key_value_store, config_dir);
+        }
+        let mut key_value = BTreeMap::new();
+        for (label, backend) in parsed.key_value_store {
+            match backend.key_value(config_dir) {
+                Ok(backend) => _ = key_value.insert(label, backend),
+                Err(why) => problems.push(format!(
+                    "{}: key_value_store.{label}: {why}",
+                    shown.display()
+                )),
+            }
+        }
         sqlite
             .entry("default".into())
-            .or_insert_with(|| state_dir.join(DEFAULT_SQLITE_FILE));
+            .or_insert_with(|| SqliteBackend::File(state_dir.join(DEFAULT_SQLITE_FILE)));
         key_value
             .entry("default".into())
-            .or_insert_with(|| state_dir.join(DEFAULT_KEY_VALUE_FILE));
+            .or_insert_with(|| KeyValueBackend::File(state_dir.join(DEFAULT_KEY_VALUE_FILE)));
         problems.into_result(Self {
             state_dir,
             sqlite,
@@ -109,20 +152,42 @@ impl RuntimeConfig {
 }
 
 impl Backend {
-    fn path(self, base: &Path) -> Result<PathBuf, String> {
-        if self.kind != "spin" {
-            return Err(format!(
-                "type = {:?} is not supported by this host; use type = \"spin\" with a path",
-                self.kind
-            ));
+    fn sqlite(self) -> Result<SqliteBackend, String> {
+        match self.kind.as_str() {
+            "spin" => Ok(SqliteBackend::File(self.read::<SpinFields>()?.path)),
+            "libsql" => {
+                let LibsqlFields { url, token } = self.read()?;
+                Endpoint::parse(&url, &token).map(SqliteBackend::Libsql)
+            }
+            _ => Err(self.unsupported("\"spin\" with a path, or \"libsql\" with url and token")),
         }
-        if let Some(field) = self.other.keys().next() {
-            return Err(format!("unknown field `{field}`, expected `path`"));
+    }
+
+    fn key_value(self, base: &Path) -> Result<KeyValueBackend, String> {
+        match self.kind.as_str() {
+            "spin" => {
+                let SpinFields { path } = self.read()?;
+                Ok(KeyValueBackend::File(base.join(path)))
+            }
+            "redis" => {
+                let RedisFields { url } = self.read()?;
+                // It may have a password, so it is not shown.
+                Address::parse(&url).map(KeyValueBackend::Redis).ok_or_else(|| {
+                    "url is no address of a Redis server; write redis://[user:password@]host[:port][/database]".into()
+                })
+            }
+            _ => Err(self.unsupported("\"spin\" with a path, or \"redis\" with a url")),
         }
-        match self.path {
-            Some(path) => Ok(base.join(path)),
-            None => Err("needs a path".into()),
-        }
+    }
+
+    fn read<T: DeserializeOwned>(self) -> Result<T, String> {
+        let fields = self.fields.try_into::<T>();
+        fields.map_err(|error| format!("type = {:?}: {}", self.kind, error.message()))
+    }
+
+    fn unsupported(&self, supported: &str) -> String {
+        let kind = &self.kind;
+        format!("type = {kind:?} is not supported by this host; use type = {supported}")
     }
 }
 
@@ -141,29 +206,67 @@ mod tests {
     #[test]
     fn default_labels_live_in_the_state_dir() {
         let config = RuntimeConfig::load(None, None, Path::new("app")).unwrap();
-        assert_eq!(
-            config.sqlite["default"],
-            Path::new("app/.spin/sqlite_db.db")
+        let SqliteBackend::File(sqlite) = &config.sqlite["default"] else {
+            panic!("no file");
+        };
+        assert_eq!(sqlite, Path::new("app/.spin/sqlite_db.db"));
+        let KeyValueBackend::File(key_value) = &config.key_value["default"] else {
+            panic!("no file");
+        };
+        assert_eq!(key_value, Path::new("app/.spin/sqlite_key_value.db"));
+    }
+
+    #[test]
+    fn servers_have_the_fields_that_spin_gives_them() {
+        let config = load(
+            "[sqlite_database.a]\ntype = \"libsql\"\nurl = \"http://a:1\"\ntoken = \"\"\n[key_value_store.b]\ntype = \"redis\"\nurl = \"redis://:secret@b/1\"\n",
+        )
+        .unwrap();
+        assert!(matches!(config.sqlite["a"], SqliteBackend::Libsql(_)));
+        assert!(matches!(config.key_value["b"], KeyValueBackend::Redis(_)));
+    }
+
+    /// The one line about one table.
+    fn problem(table: &str) -> String {
+        let problem = load(table).err().unwrap().to_string();
+        assert_eq!(problem.lines().count(), 1, "{problem}");
+        problem
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_server_is_said_and_secrets_are_not() {
+        let wrong = problem("[key_value_store.b]\ntype = \"redis\"\nurl = \"http://:secret@b\"\n");
+        assert!(
+            wrong.contains("key_value_store.b: url is no address"),
+            "{wrong}"
         );
-        assert_eq!(
-            config.key_value["default"],
-            Path::new("app/.spin/sqlite_key_value.db")
+        assert!(!wrong.contains("secret"), "{wrong}");
+        let missing = problem("[sqlite_database.a]\ntype = \"libsql\"\nurl = \"http://a\"\n");
+        assert!(missing.contains("missing field `token`"), "{missing}");
+        let unknown = problem("[sqlite_database.a]\ntype = \"spin\"\npath = \"p\"\nurl = \"u\"\n");
+        assert!(unknown.contains("unknown field `url`"), "{unknown}");
+        let wrong =
+            problem("[sqlite_database.a]\ntype = \"libsql\"\nurl = \"libsql://a\"\ntoken = \"\"\n");
+        assert!(
+            wrong.contains("sqlite_database.a: url is no address"),
+            "{wrong}"
         );
     }
 
     #[test]
     fn unsupported_types_are_refused_by_name_together() {
         let error = load(
-            "[sqlite_database.a]\ntype = \"libsql\"\nurl = \"u\"\n[key_value_store.b]\ntype = \"redis\"\nurl = \"u\"\n",
+            "[sqlite_database.a]\ntype = \"redis\"\nurl = \"u\"\n[key_value_store.b]\ntype = \"azure_cosmos\"\nkey = \"k\"\n",
         )
-        .unwrap_err()
+        .err()
+        .unwrap()
         .to_string();
         assert!(
-            error.contains("sqlite_database.a: type = \"libsql\""),
+            error.contains("sqlite_database.a: type = \"redis\""),
             "{error}"
         );
         assert!(
-            error.contains("key_value_store.b: type = \"redis\""),
+            error.contains("key_value_store.b: type = \"azure_cosmos\""),
             "{error}"
         );
     }

@@ -61,7 +61,7 @@ impl Server {
         }
     }
 
-    /// Serves until `stop` is done, then finishes what runs, for 10 seconds at most.
+    /// Serves until `stop` is done, then ends streams of events and finishes what else runs, for 10 seconds at most.
     pub async fn run(self, listener: TcpListener, stop: impl Future<Output = ()>) {
         let server = Arc::new(self);
         let connections = Arc::new(Semaphore::new(max_connections()));
@@ -85,6 +85,7 @@ impl Server {
             });
         }
         drop(listener);
+        server.dispatcher.end_streams();
         let deadline = Instant::now() + DRAIN;
         let drained = async {
             graceful.shutdown().await;

@@ -20,7 +20,7 @@ const START: Duration = Duration::from_secs(120);
 #[derive(Clone)]
 pub struct Launch {
     manifest: PathBuf,
-    runtime_config: Option<PathBuf>,
+    runtime_config: Option<String>,
     args: Vec<String>,
     env: Vec<(String, String)>,
     dir: Option<PathBuf>,
@@ -44,8 +44,17 @@ impl Launch {
     }
 
     /// With a runtime config file, relative to the checkout.
-    pub fn runtime_config(mut self, file: &str) -> Self {
-        self.runtime_config = Some(repo().join(file));
+    ///
+    /// # Panics
+    /// When it is not there.
+    pub fn runtime_config(self, file: &str) -> Self {
+        let text = std::fs::read_to_string(repo().join(file));
+        self.runtime_config_of(&text.expect("the runtime config file"))
+    }
+
+    /// With a runtime config file that says this.
+    pub fn runtime_config_of(mut self, text: &str) -> Self {
+        self.runtime_config = Some(text.to_owned());
         self
     }
 
@@ -98,10 +107,10 @@ impl Launch {
         if !self.has("--state-dir") {
             command.arg("--state-dir").arg(dir.join("state"));
         }
-        if let Some(file) = &self.runtime_config {
+        if let Some(text) = &self.runtime_config {
             // Paths of key-value stores in it count from the folder it is in, which hosts may share.
             let copy = dir.join(format!("{}.toml", unique("runtime-config")));
-            std::fs::copy(file, &copy).expect("the runtime config file");
+            std::fs::write(&copy, text).expect("the runtime config file");
             command.arg("--runtime-config-file").arg(copy);
         }
         if !self.has("--listen") {

@@ -4,7 +4,7 @@
 //! checkout; `SOUK_TEST_HOST`, `souk` or `spin`; `SOUK_BASE_URL`, `SOUK_ADMIN_EMAIL` and
 //! `SOUK_ADMIN_PASSWORD`, a shop that runs already, for the suites that need nothing else;
 //! `SOUK_SCHEMATHESIS`, the program that makes up requests; `SOUK_NO_REDIS`, why there is no
-//! redis-server; `SOUK_CHAOS_SEED` and `SOUK_CHAOS_MINUTES`, which run of the chaos suite and how
+//! redis-server; `SOUK_SQLD`, the server of libSQL databases, and `SOUK_NO_SQLD`, why there is none; `SOUK_CHAOS_SEED` and `SOUK_CHAOS_MINUTES`, which run of the chaos suite and how
 //! long. Whatever a test starts, it stops.
 
 pub mod audit;
@@ -15,8 +15,10 @@ mod http;
 mod mailbox;
 mod processor;
 mod redis;
+mod registry;
 mod server;
 mod shop;
+mod sqld;
 
 pub use caller::{Account, Caller};
 pub use customer::{Customer, Session, address, cards, order, payment_method};
@@ -25,7 +27,9 @@ pub use http::{Reply, at_once, client, eventually};
 pub use mailbox::{Mailbox, Posted};
 pub use processor::{Asked, Books, Mishap, PROCESSOR_KEY, Processor};
 pub use redis::Redis;
+pub use registry::{Registry, RegistryCall};
 pub use shop::{ADMIN_EMAIL, ADMIN_PASSWORD, Shop, unique};
+pub use sqld::Sqld;
 
 use std::path::PathBuf;
 
@@ -64,6 +68,17 @@ macro_rules! redis_server {
         match $crate::Redis::start() {
             Some(redis) => redis,
             None => return $crate::skipped(&$crate::Redis::why_none()),
+        }
+    };
+}
+
+/// A libSQL server of the test's own; leaves the test where there is none to be had.
+#[macro_export]
+macro_rules! libsql_server {
+    () => {
+        match $crate::Sqld::start() {
+            Some(sqld) => sqld,
+            None => return $crate::skipped(&$crate::Sqld::why_none()),
         }
     };
 }

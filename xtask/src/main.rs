@@ -24,6 +24,7 @@ mod python;
 mod secrets;
 mod seed;
 mod shop;
+mod sqld;
 mod test;
 mod toolchain;
 mod up;

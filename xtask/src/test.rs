@@ -13,7 +13,7 @@ use lexopt::ValueExt;
 use crate::build::{self, HOST_PROFILE};
 use crate::libtest::{self, Tally};
 use crate::workspace::{HOST, TESTS, Workspace};
-use crate::{apt, infra, lint, process, python};
+use crate::{apt, infra, lint, process, python, sqld};
 
 /// The suites, in the order they run.
 const SUITES: [&str; 9] = [
@@ -33,6 +33,9 @@ const OWN_HOSTS: [&str; 4] = ["host", "standalone", "chaos", "fuzz"];
 
 /// Those with tests that start Redis servers.
 const WITH_REDIS: [&str; 3] = ["host", "standalone", "chaos"];
+
+/// Those with tests that start libSQL servers.
+const WITH_SQLD: [&str; 2] = ["host", "standalone"];
 
 /// What was asked for.
 struct Options {
@@ -181,6 +184,12 @@ impl Session {
             && let Err(error) = provide_redis()
         {
             cargo.env("SOUK_NO_REDIS", format!("no redis-server: {error:#}"));
+        }
+        if WITH_SQLD.contains(&suite) {
+            match sqld::program(&self.workspace) {
+                Ok(program) => cargo.env("SOUK_SQLD", program),
+                Err(error) => cargo.env("SOUK_NO_SQLD", format!("no sqld: {error:#}")),
+            };
         }
         cargo
             .args(["test", "-p", TESTS, "--test", suite])

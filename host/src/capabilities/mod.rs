@@ -5,6 +5,7 @@
 //! what an *instance* sees (its own handles, and nothing it was not granted).
 
 pub mod allowed_hosts;
+pub mod faults;
 pub mod files;
 pub mod key_value;
 pub mod outbound_http;
@@ -15,18 +16,18 @@ pub mod variables;
 
 use crate::problems::Problems;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// The labels a component may open.
 pub type Labels = Arc<BTreeSet<String>>;
 
 /// Phase one for labelled stores: every label the manifest grants must have a backend.
-fn grant_labels(
+fn grant_labels<B>(
     field: &str,
     table: &str,
     granted: &[String],
-    backends: &BTreeMap<String, PathBuf>,
+    backends: &BTreeMap<String, B>,
 ) -> Result<Labels, Problems> {
     let mut problems = Problems::default();
     for label in granted
@@ -41,18 +42,18 @@ fn grant_labels(
 }
 
 /// Phase two for labelled stores: opens those that some component may use.
-fn open_used<T>(
+fn open_used<B, T>(
     used: &[&Labels],
-    config: &BTreeMap<String, PathBuf>,
-    open: impl Fn(&str, &Path) -> Result<T, Problems>,
+    config: &BTreeMap<String, B>,
+    open: impl Fn(&str, &B) -> Result<T, Problems>,
 ) -> Result<BTreeMap<String, T>, Problems> {
     let mut problems = Problems::default();
     let mut opened = BTreeMap::new();
-    for (label, path) in config {
+    for (label, backend) in config {
         if !used.iter().any(|labels| labels.contains(label)) {
             continue;
         }
-        if let Some(store) = problems.collect(open(label, path)) {
+        if let Some(store) = problems.collect(open(label, backend)) {
             opened.insert(label.clone(), store);
         }
     }

@@ -7,6 +7,7 @@
 use super::allowed_hosts::{
     AllowedHost, AllowedHosts, CHAINING_SUFFIX, SELF_HOST, allow, allow_itself, default_port,
 };
+use super::faults::Faults;
 use crate::body::IdleTimeout;
 use crate::dispatch::Dispatcher;
 use http::uri::{Authority, Scheme};
@@ -34,11 +35,13 @@ pub struct Outbound {
     dispatcher: Weak<Dispatcher>,
     /// Where the application is served, once it is.
     own_address: OnceLock<Authority>,
+    /// What fails on purpose.
+    faults: Option<Faults>,
 }
 
 impl Outbound {
     /// A client with a connection pool; chained requests go to `dispatcher`.
-    pub fn new(dispatcher: Weak<Dispatcher>) -> Self {
+    pub fn new(dispatcher: Weak<Dispatcher>, faults: Option<Faults>) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -55,6 +58,7 @@ impl Outbound {
             client,
             dispatcher,
             own_address: OnceLock::new(),
+            faults,
         }
     }
 
@@ -68,6 +72,7 @@ impl Outbound {
     /// Sends a request of a component that may call `allowed`.
     async fn send(
         &self,
+        component: &str,
         allowed: &[AllowedHost],
         mut request: Request<WasiBody>,
         options: RequestOptions,
@@ -92,14 +97,25 @@ impl Outbound {
             tracing::warn!(%scheme, %host, port, "outbound request denied: not in allowed_outbound_hosts");
             return Err(Error::HttpRequestDenied);
         }
-        if let Some(component) = host.strip_suffix(CHAINING_SUFFIX) {
+        if to_itself {
+            *request.uri_mut() = self.own_uri(request.uri())?;
+        }
+        let chained = host.strip_suffix(CHAINING_SUFFIX);
+        if let Some(faults) = &self.faults {
+            let to = match chained {
+                Some(component) => component.to_owned(),
+                None => host_and_port(request.uri(), port),
+            };
+            let (before, _) = limits(&options);
+            if let Some(failed) = faults.meet(component, &to, before).await? {
+                return Ok(failed);
+            }
+        }
+        if let Some(component) = chained {
             let dispatcher = self.dispatcher.upgrade();
             // Gone only while the application is being taken down.
             let dispatcher = dispatcher.ok_or(Error::DestinationUnavailable)?;
             return Ok(dispatcher.chained(component, request).await);
-        }
-        if to_itself {
-            *request.uri_mut() = self.own_uri(request.uri())?;
         }
         self.send_over_network(request, options).await
     }
@@ -118,29 +134,39 @@ impl Outbound {
     ) -> Result<Response<WasiBody>, Error> {
         // The client writes it from the URI.
         request.headers_mut().remove(header::HOST);
-        let connect = options.connect_timeout.unwrap_or(DEFAULT_TIMEOUT);
-        let first_byte = options.first_byte_timeout.unwrap_or(DEFAULT_TIMEOUT);
-        let between_bytes = options.between_bytes_timeout.unwrap_or(DEFAULT_TIMEOUT);
-        let response = tokio::time::timeout(
-            connect.saturating_add(first_byte),
-            self.client.request(request),
-        )
-        .await
-        .map_err(|_| Error::ConnectionReadTimeout)?
-        .map_err(|error| {
-            tracing::warn!(%error, "outbound request failed");
-            match error.is_connect() {
-                true => Error::ConnectionRefused,
-                false => Error::HttpProtocolError,
-            }
-        })?;
+        let (before_answer, between_bytes) = limits(&options);
+        let response = tokio::time::timeout(before_answer, self.client.request(request))
+            .await
+            .map_err(|_| Error::ConnectionReadTimeout)?
+            .map_err(|error| {
+                tracing::warn!(%error, "outbound request failed");
+                match error.is_connect() {
+                    true => Error::ConnectionRefused,
+                    false => Error::HttpProtocolError,
+                }
+            })?;
         Ok(response
             .map(|body| IdleTimeout::new(body.map_err(Error::from), between_bytes).boxed_unsync()))
     }
 }
 
+fn host_and_port(uri: &Uri, default_port: u16) -> String {
+    let port = uri.port_u16().unwrap_or(default_port);
+    format!("{}:{port}", uri.host().unwrap_or_default())
+}
+
+/// How long a guest waits for an answer to begin, and then from one part of it to the next.
+fn limits(options: &RequestOptions) -> (Duration, Duration) {
+    let connect = options.connect_timeout.unwrap_or(DEFAULT_TIMEOUT);
+    let first_byte = options.first_byte_timeout.unwrap_or(DEFAULT_TIMEOUT);
+    let between_bytes = options.between_bytes_timeout.unwrap_or(DEFAULT_TIMEOUT);
+    (connect.saturating_add(first_byte), between_bytes)
+}
+
 /// Phase three: an instance's way out.
 pub struct Hooks {
+    /// Whose it is.
+    pub component: Arc<str>,
     /// Shared by all.
     pub outbound: Arc<Outbound>,
     /// What this component may call.
@@ -172,10 +198,11 @@ impl WasiHttpHooks for Hooks {
         _received: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Result<Sent, Error>> + Send> {
         let outbound = self.outbound.clone();
+        let component = self.component.clone();
         let allowed = self.allowed.clone();
         Box::new(async move {
             let response = outbound
-                .send(&allowed, request, options.unwrap_or_default())
+                .send(&component, &allowed, request, options.unwrap_or_default())
                 .await?;
             let done = async { Ok(()) };
             Ok((response, Box::new(done) as Box<_>))

@@ -84,7 +84,8 @@ const BLOCKS_CONNECTION: &[&str] = &[
 
 /// Phase one, for an address that a guest names only when it runs: where it leads and how to log
 /// in there. Host and port are read once, so that what was granted is what is connected to.
-struct Address {
+#[derive(Clone)]
+pub struct Address {
     scheme: &'static str,
     /// Where to connect, in the terms of the connector: `https` stands for TLS.
     uri: Uri,
@@ -92,7 +93,8 @@ struct Address {
 }
 
 impl Address {
-    fn parse(address: &str) -> Option<Self> {
+    /// Reads `redis://[user:password@]host[:port][/database]`, or the same with `rediss`.
+    pub fn parse(address: &str) -> Option<Self> {
         let (scheme, transport, rest) = match address.split_once("://")? {
             ("redis", rest) => ("redis", Scheme::HTTP, rest),
             ("rediss", rest) => ("rediss", Scheme::HTTPS, rest),
@@ -140,18 +142,8 @@ pub struct Servers {
 impl Servers {
     /// None yet: a connection is made when a guest asks for it.
     pub fn new() -> Self {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_keepalive(Some(KEEPALIVE));
-        // Despite its name it only resolves, connects and speaks TLS.
-        let connector = HttpsConnectorBuilder::new()
-            .with_webpki_roots()
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
         Self {
-            connector,
+            connector: connector(),
             by_address: Mutex::default(),
         }
     }
@@ -183,8 +175,21 @@ impl Servers {
     }
 }
 
+/// Despite its name it only resolves, connects and speaks TLS.
+fn connector() -> HttpsConnector<HttpConnector> {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_keepalive(Some(KEEPALIVE));
+    HttpsConnectorBuilder::new()
+        .with_webpki_roots()
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(tcp)
+}
+
 /// One server, as one user in one database.
-struct Server {
+pub struct Server {
     address: Address,
     connector: HttpsConnector<HttpConnector>,
     line: tokio::sync::Mutex<Option<Arc<Line>>>,
@@ -212,6 +217,11 @@ impl Drop for Line {
 }
 
 impl Server {
+    /// A server that the host's own configuration names.
+    pub fn at(address: Address) -> Self {
+        Self::new(address, connector())
+    }
+
     fn new(address: Address, connector: HttpsConnector<HttpConnector>) -> Self {
         Self {
             address,
@@ -263,7 +273,10 @@ impl Server {
 
     /// The answer to a command. It is never sent twice: nobody knows whether one whose answer did
     /// not come was carried out.
-    async fn run(&self, command: &Cmd) -> Result<Value, Error> {
+    ///
+    /// # Errors
+    /// What the server says against it, and that it cannot be reached or does not answer.
+    pub async fn run(&self, command: &Cmd) -> Result<Value, Error> {
         let line = self.line().await?;
         let answer: Result<Value, _> = command.query_async(&mut line.connection.clone()).await;
         if answer.as_ref().is_err_and(RedisError::is_timeout) {

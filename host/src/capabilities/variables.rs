@@ -56,6 +56,11 @@ impl Variables {
         problems.into_result(Self(values))
     }
 
+    /// The value of a variable of the application, if it has one of this name.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
     /// Phase one: resolves the templates of a component's section.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use nix::sys::signal::Signal::{SIGINT, SIGTERM};
 use souk_tests::{Host, Launch, Reply, eventually, souk_only};
+use std::io::Read;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -56,6 +57,42 @@ fn what_does_not_finish_is_cut_off_after_ten_seconds_and_idle_ends_at_once() {
     let exit = busy.wait(Duration::from_secs(14));
     assert_eq!(exit.code, Some(0));
     assert!(exit.output.contains("still busy"), "{}", exit.output);
+}
+
+#[test]
+fn streams_of_events_end_with_the_host_and_do_not_hold_it_up() {
+    souk_only!();
+    // One that notices soon that nobody reads any more, and one that would notice after a minute.
+    for every in [50, 60_000] {
+        let host = Launch::fixtures().start();
+        let path = format!("/streams/events?n=1000000&every={every}");
+        let mut events = host.request(&path).send().unwrap();
+        events.read_exact(&mut [0; 9]).unwrap();
+        let begun = Instant::now();
+        host.signal(SIGTERM);
+        // To its proper end: a browser comes back.
+        events.read_to_string(&mut String::new()).unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(1));
+        let exit = host.wait(Duration::from_secs(9));
+        assert_eq!(exit.code, Some(0), "{}", exit.output);
+        let took = begun.elapsed();
+        assert!(took < Duration::from_secs(4), "every {every} ms: {took:?}");
+    }
+}
+
+#[test]
+fn a_request_without_an_answer_yet_gets_its_time_beside_a_stream_that_is_cut() {
+    souk_only!();
+    let host = Launch::fixtures().start();
+    let events = host.request("/streams/events?n=1000&every=60000");
+    let mut events = events.send().unwrap();
+    events.read_exact(&mut [0; 9]).unwrap();
+    let slow = host.request("/streams/slow?ms=4500");
+    let slow = std::thread::spawn(move || Reply::to(slow).text);
+    std::thread::sleep(Duration::from_millis(300));
+    host.signal(SIGTERM);
+    assert_eq!(slow.join().unwrap(), "slept");
+    assert_eq!(host.wait(Duration::from_secs(9)).code, Some(0));
 }
 
 #[test]

@@ -214,7 +214,7 @@ fn several_problems_come_together() {
     );
     app.write(
         "rc.toml",
-        b"[sqlite_database.x]\ntype = \"libsql\"\nurl = \"u\"\n",
+        b"[sqlite_database.x]\ntype = \"libsql\"\nurl = \"u\"\ntoken = \"\"\n",
     );
     let lines = errors(app.launch().runtime_config(&app.file("rc.toml")));
     // The backend, the variable and the missing .wasm; what stands on the first two is not guessed at.

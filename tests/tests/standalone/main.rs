@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod alone;
+mod backends;
 mod carts;
 mod events;
 mod gateway;

@@ -1,7 +1,7 @@
 //! `wasi:keyvalue@0.2.0-draft2`: the same stores by the interface that has atomic operations.
 //!
-//! What a handle has seen is the value itself, so that a swap is one SQL statement that compares and writes: nothing is
-//! locked in between, and any number of instances may try at once.
+//! What a handle has seen is the value itself, so that a swap is one SQL statement, or one script of Redis, that compares and
+//! writes: nothing is locked in between, and any number of instances may try at once.
 
 use super::{OpenStore, Store};
 use crate::bindings::key_value;
@@ -9,7 +9,6 @@ use crate::bindings::wasi_key_value::atomics::{self, CasError};
 use crate::bindings::wasi_key_value::batch;
 use crate::bindings::wasi_key_value::store::{self, Error, KeyResponse};
 use crate::instance::InstanceState;
-use std::sync::Arc;
 use wasmtime::component::Resource;
 
 /// Compare-and-swap handles an instance may hold at once.
@@ -18,14 +17,14 @@ const MAX_OPEN_SWAPS: usize = 256;
 /// What a guest's compare-and-swap handle refers to: a key, and the value that was seen there.
 #[derive(Clone)]
 pub struct CompareAndSwap {
-    store: Arc<Store>,
+    store: Store,
     key: String,
     seen: Option<Vec<u8>>,
 }
 
 impl CompareAndSwap {
     /// Sees the value that the key has now.
-    async fn look(store: Arc<Store>, key: String) -> Result<Self, Error> {
+    async fn look(store: Store, key: String) -> Result<Self, Error> {
         let seen = store.clone().get(key.clone()).await.map_err(Error::Other)?;
         Ok(Self { store, key, seen })
     }
@@ -42,7 +41,7 @@ fn refused(error: key_value::Error) -> Error {
 }
 
 impl InstanceState {
-    fn bucket(&self, handle: &Resource<OpenStore>) -> wasmtime::Result<Arc<Store>> {
+    fn bucket(&self, handle: &Resource<OpenStore>) -> wasmtime::Result<Store> {
         Ok(self.table.get(handle)?.0.clone())
     }
 
@@ -109,8 +108,8 @@ impl store::HostBucket for InstanceState {
         handle: Resource<OpenStore>,
         key: String,
     ) -> wasmtime::Result<Result<bool, Error>> {
-        let value = self.bucket(&handle)?.get(key).await;
-        Ok(value.map(|value| value.is_some()).map_err(Error::Other))
+        let exists = self.bucket(&handle)?.exists(key).await;
+        Ok(exists.map_err(Error::Other))
     }
 
     async fn list_keys(
