@@ -116,7 +116,10 @@ impl<F: Fn(usize, u64) -> String> Load<F> {
             }
             sent += 1;
             stream.write_all(request.as_bytes()).await?;
-            read_answer(&mut stream, &mut answer, self.status).await?;
+            let status = read_answer(&mut stream, &mut answer).await?;
+            if status != self.status {
+                bail!("answered {}", String::from_utf8_lossy(&answer));
+            }
             latencies.record(begun.elapsed().as_micros().try_into()?)?;
         }
     }
@@ -125,12 +128,8 @@ impl<F: Fn(usize, u64) -> String> Load<F> {
 /// Where the counting of requests goes on after the warm-up: beyond what could be sent in it.
 const WARM_UP: u64 = 1 << 32;
 
-/// Reads one whole answer, which must have this status.
-async fn read_answer(
-    stream: &mut TcpStream,
-    answer: &mut Vec<u8>,
-    status: u16,
-) -> anyhow::Result<()> {
+/// Reads one whole answer, and gives its status.
+pub async fn read_answer(stream: &mut TcpStream, answer: &mut Vec<u8>) -> anyhow::Result<u16> {
     answer.clear();
     loop {
         if stream.read_buf(answer).await? == 0 {
@@ -141,9 +140,7 @@ async fn read_answer(
         let httparse::Status::Complete(body) = head.parse(answer)? else {
             continue;
         };
-        if head.code != Some(status) {
-            bail!("answered {}", String::from_utf8_lossy(answer));
-        }
+        let status = head.code.context("an answer without a status")?;
         let header = |name: &str| {
             let found = head
                 .headers
@@ -159,7 +156,7 @@ async fn read_answer(
             }
         };
         if whole {
-            return Ok(());
+            return Ok(status);
         }
     }
 }

@@ -3,7 +3,7 @@
 //! `cargo xtask bench host` prints what the embedded host costs. Only ratios last: the machine,
 //! its noise and the load generator, which runs on the same cores, are in every absolute number.
 //! `cargo xtask bench shop` measures the shop as its customers use it, `cargo xtask bench events` how fast and how late events come to
-//! their consumers. `native` and `native-shop` are the
+//! their consumers, `cargo xtask bench overload` what becomes of it when it is given four times what it can take. `native` and `native-shop` are the
 //! baselines, started by the benchmarks themselves.
 
 mod events;
@@ -12,6 +12,7 @@ mod load;
 mod native;
 mod native_orders;
 mod native_shop;
+mod overload;
 mod server;
 mod shop;
 
@@ -24,9 +25,12 @@ fn main() -> ExitCode {
         ["host"] => host::run(),
         ["shop"] => shop::run(),
         ["events"] => events::run(),
+        ["overload"] => overload::run(),
         ["native", database] => native::run(database),
         ["native-shop", dir] => native_shop::run(dir),
-        _ => Err(anyhow::anyhow!("usage: souk-bench host | shop | events")),
+        _ => Err(anyhow::anyhow!(
+            "usage: souk-bench host | shop | events | overload"
+        )),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

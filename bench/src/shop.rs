@@ -86,7 +86,7 @@ pub fn milliseconds(microseconds: u64) -> String {
 }
 
 /// The body of an order of one piece of a product.
-fn order(product: &str) -> String {
+pub fn order(product: &str) -> String {
     json!({
         "items": [{"product_id": product, "quantity": 1}],
         "shipping_address": {"name": "A Customer", "line1": "1 Street", "city": "Town", "postal_code": "12345", "country": "DE"},
@@ -176,11 +176,13 @@ impl Shop {
         })
     }
 
-    fn address(&self) -> SocketAddr {
+    /// Where it is.
+    pub fn address(&self) -> SocketAddr {
         self.server.address
     }
 
-    fn authorization(&self, client: usize) -> String {
+    /// The line of the head that says who a client is.
+    pub fn authorization(&self, client: usize) -> String {
         let (_, token) = &self.customers[client];
         format!("authorization: Bearer {token}\r\n")
     }

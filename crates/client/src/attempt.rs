@@ -26,6 +26,8 @@ pub struct Attempt<'a> {
     pub path: &'a str,
     /// Whether it carries a service token.
     pub signed: bool,
+    /// Whether faults that were ordered happen to it.
+    pub exposed: bool,
     /// How long each may take, in milliseconds; less where whoever waits for it waits less.
     pub timeout_ms: u32,
 }
@@ -63,7 +65,7 @@ impl Attempt<'_> {
         mut request: Request<Body>,
         timeout: u32,
     ) -> Result<Response<Body>, CallError> {
-        match faults::befall(self.context.service, self.policy.service).await {
+        match self.fault().await {
             Effect::None => {}
             Effect::Delay(ms) => time::sleep(ms).await,
             Effect::Fail => return Ok(faults::failure()),
@@ -87,6 +89,13 @@ impl Attempt<'_> {
         response
             .and_then(wire::response_from_host)
             .map_err(|error| self.failed(timeout, error))
+    }
+
+    async fn fault(&self) -> Effect {
+        match self.exposed {
+            true => faults::befall(self.context.service, self.policy.service).await,
+            false => Effect::None,
+        }
     }
 
     /// Adds the service token.

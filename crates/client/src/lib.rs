@@ -154,8 +154,8 @@ impl<'a> Call<'a> {
         self
     }
 
-    /// Makes the call once, whatever is known of the service, and learns nothing from it: to see how it is, or to have it do work
-    /// that takes its time; it may take so many milliseconds.
+    /// Makes the call once, whatever is known of the service and whatever faults were ordered, and learns nothing from it: to see how it
+    /// is, or to have it do work that takes its time; it may take so many milliseconds.
     pub fn unguarded(mut self, timeout_ms: u32) -> Self {
         self.guard = Guard::None;
         self.timeout_ms = timeout_ms;
@@ -169,6 +169,7 @@ impl<'a> Call<'a> {
             policy: self.policy,
             path: self.path,
             signed: self.signed,
+            exposed: self.guard == Guard::Full,
             timeout_ms: self.timeout_ms,
         };
         let make = || {
@@ -245,6 +246,7 @@ pub async fn forward(
         policy,
         path: &path,
         signed: true,
+        exposed: true,
         timeout_ms: policy.timeout_ms,
     };
     let (parts, body) = request.into_parts();

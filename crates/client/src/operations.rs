@@ -32,7 +32,7 @@ pub struct CallReport {
     pub changed_at: i64,
     /// How often it has opened.
     pub opened: u32,
-    /// Calls within the last ten seconds. As long as all goes well they are not counted.
+    /// Calls within the last fifteen seconds. As long as all goes well they are not counted.
     pub calls: u32,
     /// How many of these failed.
     pub failed: u32,

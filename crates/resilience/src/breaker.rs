@@ -1,7 +1,8 @@
 //! Whether a service may be called at all: a circuit breaker.
 //!
 //! ```text
-//!            half of the calls fail or are slow
+//!            half of the calls fail or are slow,
+//!            or nearly all of the latest
 //!   closed -------------------------------------> open
 //!     ^                                            | a while later
 //!     |   all trials are good                      v
@@ -16,13 +17,19 @@
 use serde::{Deserialize, Serialize};
 
 /// For how long calls are counted, in milliseconds.
-pub const WINDOW: i64 = 10_000;
+pub const WINDOW: i64 = 15_000;
 
 /// Fewer calls say nothing.
-pub const LEAST_CALLS: u32 = 10;
+pub const LEAST_CALLS: u32 = 5;
 
 /// From which share of failed or slow calls, in percent, it opens.
 pub const OPENS_AT_PERCENT: u32 = 50;
+
+/// What counts as the latest calls, in milliseconds, and from which share of them it opens whatever was before: a service that has
+/// just gone down is not to be waited for until the good times before it are forgotten.
+pub const LATEST: i64 = 2_000;
+/// See [`LATEST`].
+pub const OPENS_AT_LATEST_PERCENT: u32 = 90;
 
 /// How long it stays open before somebody may try, in milliseconds.
 pub const OPEN_FOR: i64 = 3_000;
@@ -70,6 +77,14 @@ pub struct Totals {
     pub slow: u32,
 }
 
+impl Totals {
+    /// Whether there are enough, and so many percent of them failed or were slow.
+    fn are_bad(self, percent: u32) -> bool {
+        let bad = u64::from(self.failed) + u64::from(self.slow);
+        self.calls >= LEAST_CALLS && bad * 100 >= u64::from(self.calls) * u64::from(percent)
+    }
+}
+
 impl Counts {
     /// Counts a call that ended now.
     pub fn count(&mut self, outcome: Outcome, now: i64) {
@@ -98,7 +113,13 @@ impl Counts {
 
     /// What they come to.
     pub fn totals(&self) -> Totals {
-        self.0.iter().fold(Totals::default(), |sum, slot| Totals {
+        self.since(i64::MIN)
+    }
+
+    /// What those come to that ended after a moment.
+    fn since(&self, moment: i64) -> Totals {
+        let slots = self.0.iter().filter(|slot| slot.at > moment);
+        slots.fold(Totals::default(), |sum, slot| Totals {
             calls: sum.calls.saturating_add(slot.calls),
             failed: sum.failed.saturating_add(slot.failed),
             slow: sum.slow.saturating_add(slot.slow),
@@ -234,13 +255,9 @@ impl Breaker {
         let changed_at = self.changed_at;
         self.counts.0.retain(|slot| slot.at + SLOT > changed_at);
         self.counts.forget(now);
-        let Totals {
-            calls,
-            failed,
-            slow,
-        } = self.counts.totals();
-        let share = u64::from(failed) + u64::from(slow);
-        if calls >= LEAST_CALLS && share * 100 >= u64::from(calls) * u64::from(OPENS_AT_PERCENT) {
+        let latest = self.counts.since(now - LATEST);
+        if self.counts.totals().are_bad(OPENS_AT_PERCENT) || latest.are_bad(OPENS_AT_LATEST_PERCENT)
+        {
             self.open(now);
         }
     }
@@ -297,6 +314,27 @@ mod tests {
         counts
     }
 
+    #[test]
+    fn it_does_not_wait_until_the_good_times_are_forgotten() {
+        let mut breaker = Breaker::default();
+        breaker.observe(
+            &counts(&[(Outcome::Good, 1_000), (Outcome::Failed, 1)], NOW),
+            NOW,
+        );
+        let later = NOW + LATEST;
+        breaker.observe(
+            &counts(&[(Outcome::Failed, 8), (Outcome::Good, 2)], later),
+            later,
+        );
+        assert_eq!(breaker.admits(later), Admission::Pass, "that can be chance");
+        let later = later + LATEST;
+        breaker.observe(
+            &counts(&[(Outcome::Failed, 9), (Outcome::Good, 1)], later),
+            later,
+        );
+        assert_ne!(breaker.admits(later), Admission::Pass);
+    }
+
     fn opened(now: i64) -> Breaker {
         let mut breaker = Breaker::default();
         breaker.observe(&counts(&[(Outcome::Failed, 10)], now), now);
@@ -311,7 +349,7 @@ mod tests {
             breaker.observe(&counts(outcomes, NOW), NOW);
             breaker.admits(NOW) != Admission::Pass
         };
-        assert!(!opens(&[(Outcome::Failed, 9)]), "too few to say");
+        assert!(!opens(&[(Outcome::Failed, 4)]), "too few to say");
         assert!(opens(&[(Outcome::Failed, 5), (Outcome::Good, 5)]));
         assert!(!opens(&[(Outcome::Failed, 4), (Outcome::Good, 6)]));
         assert!(opens(&[(Outcome::Slow, 5), (Outcome::Good, 5)]));
@@ -325,18 +363,19 @@ mod tests {
     #[test]
     fn what_is_older_than_the_window_is_forgotten() {
         let mut breaker = Breaker::default();
-        breaker.observe(&counts(&[(Outcome::Failed, 9)], NOW), NOW);
+        breaker.observe(&counts(&[(Outcome::Failed, 4)], NOW), NOW);
         let later = NOW + WINDOW;
-        breaker.observe(&counts(&[(Outcome::Failed, 9)], later), later);
+        breaker.observe(&counts(&[(Outcome::Failed, 4)], later), later);
         assert_eq!(breaker.admits(later), Admission::Pass);
-        assert_eq!(breaker.totals().calls, 9);
+        assert_eq!(breaker.totals().calls, 4);
     }
 
     #[test]
     fn many_instances_together_see_what_none_sees_alone() {
         let mut breaker = Breaker::default();
         for _ in 0..5 {
-            breaker.observe(&counts(&[(Outcome::Failed, 2)], NOW), NOW);
+            assert_eq!(breaker.admits(NOW), Admission::Pass);
+            breaker.observe(&counts(&[(Outcome::Failed, 1)], NOW), NOW);
         }
         assert!(matches!(breaker.state(), State::Open { .. }));
         assert_eq!(breaker.opened(), 1);

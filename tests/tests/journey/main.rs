@@ -16,4 +16,5 @@ mod notifications;
 mod oversell;
 mod payment_provider;
 mod refunds;
+mod resilience;
 mod storefront;

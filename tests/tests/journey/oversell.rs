@@ -1,7 +1,7 @@
 //! More customers than pieces.
 
 use serde_json::Value;
-use souk_tests::{Customer, Shop, cards};
+use souk_tests::{Customer, Reply, Shop, cards};
 use std::sync::Barrier;
 
 const CLIENTS: usize = 200;
@@ -19,7 +19,7 @@ fn two_hundred_clients_who_fight_for_fifty_pieces_get_fifty() {
             .map(|number| {
                 scope.spawn(move || {
                     start.wait();
-                    customers[number % customers.len()].order(&[(product, 1)], cards::GOOD)
+                    order(&customers[number % customers.len()], product)
                 })
             })
             .collect();
@@ -63,6 +63,22 @@ fn two_hundred_clients_who_fight_for_fifty_pieces_get_fifty() {
         sold >= PIECES as usize && sold - pending <= PIECES as usize,
         "{sold} with {pending} pending"
     );
+}
+
+/// An order, by somebody who comes again when the shop has too much to do.
+fn order(customer: &Customer<'_>, product: &str) -> Reply {
+    loop {
+        let reply = customer.order(&[(product, 1)], cards::GOOD);
+        if reply.status != 503 {
+            return reply;
+        }
+        let wait = reply.headers["retry-after"]
+            .to_str()
+            .unwrap()
+            .parse()
+            .unwrap();
+        std::thread::sleep(std::time::Duration::from_secs(wait));
+    }
 }
 
 /// All orders of a customer, none of which is still on its way.

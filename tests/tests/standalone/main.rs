@@ -8,6 +8,7 @@ mod events;
 mod gateway;
 mod orders;
 mod registry;
+mod resilience;
 mod storefront;
 
 use serde_json::Value;
