@@ -137,7 +137,8 @@ pub fn hold(body: WasiBody, place: Place) -> WasiBody {
 pub struct EventStream {
     body: WasiBody,
     stopping: Pin<Box<WaitForCancellationFutureOwned>>,
-    /// Set when it was ended before its end.
+    ended: bool,
+    /// Set when nobody reads any more, though it has not come to its own end.
     cut: Arc<AtomicBool>,
 }
 
@@ -148,12 +149,21 @@ impl EventStream {
         kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
     }
 
-    /// Ends `body` when `stopping` is cancelled, and then sets `cut`.
+    /// Ends `body` when `stopping` is cancelled; sets `cut` when it goes before its own end.
     pub fn new(body: WasiBody, stopping: CancellationToken, cut: Arc<AtomicBool>) -> Self {
         Self {
             body,
             stopping: Box::pin(stopping.cancelled_owned()),
+            ended: false,
             cut,
+        }
+    }
+}
+
+impl Drop for EventStream {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.cut.store(true, Ordering::Relaxed);
         }
     }
 }
@@ -167,10 +177,11 @@ impl Body for EventStream {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         if self.stopping.as_mut().poll(cx).is_ready() {
-            self.cut.store(true, Ordering::Relaxed);
             return Poll::Ready(None);
         }
-        Pin::new(&mut self.body).poll_frame(cx)
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        self.ended = frame.is_none();
+        Poll::Ready(frame)
     }
 }
 
@@ -218,5 +229,28 @@ mod tests {
             let read = body.collect().await.unwrap().to_bytes();
             assert_eq!(read, format!("{}end", ready.concat()));
         }
+    }
+
+    #[tokio::test]
+    async fn a_stream_of_events_ends_at_the_stop_and_says_whether_it_was_cut() {
+        let stream = |stopping: &CancellationToken, ended: bool| {
+            let cut = Arc::new(AtomicBool::new(false));
+            let body = match ended {
+                true => full(Bytes::from_static(b"data: 0\n\n")),
+                false => StreamBody::new(futures::stream::pending()).boxed_unsync(),
+            };
+            (EventStream::new(body, stopping.clone(), cut.clone()), cut)
+        };
+        let stopping = CancellationToken::new();
+        let (whole, cut) = stream(&stopping, true);
+        assert_eq!(whole.collect().await.unwrap().to_bytes().len(), 9);
+        assert!(!cut.load(Ordering::Relaxed));
+        let (left, cut) = stream(&stopping, false);
+        drop(left);
+        assert!(cut.load(Ordering::Relaxed));
+        let (endless, cut) = stream(&stopping, false);
+        stopping.cancel();
+        assert!(endless.collect().await.unwrap().to_bytes().is_empty());
+        assert!(cut.load(Ordering::Relaxed));
     }
 }

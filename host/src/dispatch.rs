@@ -36,8 +36,8 @@ const CHAINED_CLIENT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr
 /// Longest time an instance may go on after its last response has begun: streams and tasks that
 /// were spawned beside a response. (After a request that ran out of time it is that time again.)
 const AFTER_RESPONSE: Duration = Duration::from_secs(600);
-/// The same for an instance of which an event stream was cut short since the host stops: it may be long before it notices that
-/// nobody reads any more.
+/// The same once the host stops, for an instance of which an event stream was cut short, then or before: it may be long before
+/// it notices that nobody reads any more.
 const AFTER_CUT: Duration = Duration::from_secs(2);
 /// How much longer than its timeout a request is waited for before its instance is ended with all
 /// that others do in it: it must be in a loop, or it would have been given up by itself.

@@ -1,8 +1,9 @@
 //! The host's own HTTP requests, to servers that its command line and runtime configuration name.
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow};
 use bytes::Bytes;
 use http::{Request, Response};
+use http_body::Body;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -61,12 +62,14 @@ impl HttpClient {
     ) -> anyhow::Result<Response<Bytes>> {
         let response = self.0.request(request).await.map_err(innermost)?;
         let (head, body) = response.into_parts();
+        let too_large = || anyhow!("the answer has more than {max_bytes} bytes");
+        if body.size_hint().lower() > max_bytes as u64 {
+            return Err(too_large());
+        }
         match Limited::new(body, max_bytes).collect().await {
             Ok(body) => Ok(Response::from_parts(head, body.to_bytes())),
-            Err(error) if error.is::<LengthLimitError>() => {
-                bail!("the answer has more than {max_bytes} bytes")
-            }
-            Err(error) => bail!("the answer broke off: {error}"),
+            Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
+            Err(error) => Err(anyhow!("the answer broke off: {error}")),
         }
     }
 }
@@ -77,7 +80,7 @@ fn innermost(error: hyper_util::client::legacy::Error) -> anyhow::Error {
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
-    anyhow::anyhow!("{cause}")
+    anyhow!("{cause}")
 }
 
 #[cfg(test)]

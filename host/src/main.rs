@@ -4,8 +4,9 @@
 //! component, [`dispatch`] finds or makes an instance, whose [`instance`] state is what the
 //! [`capabilities`] let it do. The way of a start: [`cli`], [`manifest`] and [`runtime_config`]
 //! say what is wanted, [`app`] checks all of it and puts it together, [`component`] turns .wasm
-//! files into components that [`code_cache`] keeps compiled, and [`engine`] runs them. Whatever
-//! is wrong is gathered as [`problems`] and shown together, one line each.
+//! files into components that [`code_cache`] keeps compiled, and [`engine`] runs them. While it
+//! serves, [`register`] keeps it listed and [`tick`] has due work done. Whatever is wrong
+//! is gathered as [`problems`] and shown together, one line each.
 
 mod app;
 mod bindings;

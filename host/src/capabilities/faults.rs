@@ -11,6 +11,7 @@
 //! Every rule that fits a request counts: their latencies add up, before the request is sent. What is answered with an error
 //! (503 without a body) or falls into a black hole never reaches the callee. A rule ends at `until`, in milliseconds since 1970.
 
+use crate::body::full;
 use http::{Response, StatusCode};
 use rand::Rng;
 use serde::{Deserialize, Deserializer};
@@ -18,8 +19,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use wasmtime_wasi_http::{Error, WasiBody};
-
-use crate::body::full;
 
 /// How often the file is looked at, at most.
 const LOOK_EVERY: Duration = Duration::from_millis(50);

@@ -180,6 +180,22 @@ fn runtime_config_of_an_unsupported_type() {
 }
 
 #[test]
+fn a_server_whose_address_is_none() {
+    souk_only!();
+    let app = App::new("", "");
+    app.write(
+        "rc.toml",
+        b"[key_value_store.x]\ntype = \"redis\"\nurl = \"http://:secret@a\"\n\
+          [sqlite_database.y]\ntype = \"libsql\"\nurl = \"libsql://a\"\ntoken = \"secret\"\n",
+    );
+    let lines = errors(app.launch().runtime_config(&app.file("rc.toml")));
+    assert_eq!(lines.len(), 2, "{lines:#?}");
+    assert_says(&lines[0], &["sqlite_database.y", "https://host"]);
+    assert_says(&lines[1], &["key_value_store.x", "redis://"]);
+    assert!(lines.iter().all(|line| !line.contains("secret")));
+}
+
+#[test]
 fn a_chaining_grant_to_a_component_that_is_not_selected() {
     souk_only!();
     let lines = errors(Launch::fixtures().args("-c caller"));

@@ -1,8 +1,9 @@
 //! Ordering and paying: what a customer sees when it goes well, and that nothing stays done when it does not.
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use souk_tests::{Customer, Reply, Shop, cards, order, unique};
-use std::io::{BufRead, BufReader};
+use souk_tests::{Customer, Reply, Shop, cards, order, souk_only, unique};
+use std::io::{BufRead, BufReader, Read};
 use std::time::{Duration, Instant};
 
 /// The statuses an order has had.
@@ -414,6 +415,27 @@ fn an_order_is_shipped_and_delivered() {
     let order = customer.get(&format!("/api/orders/{id}")).json();
     assert_eq!(history(&order)[3..], ["confirmed", "shipped", "delivered"]);
     assert_eq!(customer.payment(&id)["status"], "captured");
+}
+
+#[test]
+fn somebody_who_follows_an_order_does_not_hold_up_a_shop_that_stops() {
+    souk_only!();
+    let shop = Shop::start();
+    let product = shop.product_with_stock(10, 450);
+    let customer = shop.customer();
+    let id = customer.buy(&[(&product, 1)]);
+    let path = format!("/api/orders/{id}/stream");
+    let mut stream = customer.request("GET", &path).send().unwrap();
+    stream.read_exact(&mut [0; 10]).unwrap();
+    drop(customer);
+    let begun = Instant::now();
+    let host = shop.into_host().unwrap();
+    host.signal(Signal::SIGTERM);
+    stream.read_to_string(&mut String::new()).unwrap();
+    assert_eq!(host.wait(Duration::from_secs(12)).code, Some(0));
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    println!("it took {took:?}");
 }
 
 #[test]

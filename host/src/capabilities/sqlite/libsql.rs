@@ -24,11 +24,21 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Statements that a database is asked at once; one more waits for its turn.
 const MAX_AT_ONCE: usize = 64;
+/// How many of them may write. The server does one after the other; with many that wait there it does fewer in the same
+/// time, and refuses some. A few keep it busy while answers are on their way.
+const MAX_WRITERS: usize = 4;
+/// How long a writer waits for the others, as with a file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Characters of an answer that is no result, shown to say what it was instead.
 const SHOWN: usize = 200;
 
 /// Words a statement may begin with that mean nothing without the statements before or after it.
 const TRANSACTIONS: &[&str] = &["BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE"];
+
+/// Words a statement may begin with that only reads, though `WITH` and `EXPLAIN` may have one of [`WRITES`] after it.
+const READS: &[&str] = &["SELECT", "VALUES", "WITH", "EXPLAIN", "PRAGMA"];
+/// Words of every change that does not say so at its beginning.
+const WRITES: &[&str] = &["INSERT", "UPDATE", "DELETE", "REPLACE"];
 
 /// Base64, with or without padding: servers write it without.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -80,6 +90,8 @@ pub struct Database {
     endpoint: Endpoint,
     client: HttpClient,
     places: Semaphore,
+    /// The line of those who want to write.
+    writers: Semaphore,
 }
 
 impl Database {
@@ -89,12 +101,17 @@ impl Database {
             endpoint,
             client: HttpClient::new(),
             places: Semaphore::new(MAX_AT_ONCE),
+            writers: Semaphore::new(MAX_WRITERS),
         }
     }
 
     /// Runs a statement. It is never sent twice: nobody knows whether one whose answer did not come was carried out.
     async fn run(&self, sql: &str, parameters: &[Value]) -> Result<StatementResult, Error> {
         let request = self.request(sql, parameters)?;
+        let _turn = match may_write(sql) {
+            true => Some(self.turn_to_write().await?),
+            false => None,
+        };
         let _place = self.place().await?;
         let answer = self.client.send(request, TIMEOUT, MAX_RESULT_BYTES).await;
         let answer = answer.map_err(|error| {
@@ -112,6 +129,13 @@ impl Database {
                 "the database answered {status}: {}",
                 beginning(answer.body())
             ))),
+        }
+    }
+
+    async fn turn_to_write(&self) -> Result<SemaphorePermit<'_>, Error> {
+        match tokio::time::timeout(BUSY_TIMEOUT, self.writers.acquire()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            _ => Err(Error::Io("database is locked".into())),
         }
     }
 
@@ -205,11 +229,27 @@ impl Session {
 
 /// The word by which a statement begins or ends a transaction, if that is what it does.
 fn transaction(sql: &str) -> Option<&'static str> {
-    let sql = without_comments(sql);
-    let end = sql.find(|c: char| !c.is_ascii_alphabetic());
-    let word = &sql[..end.unwrap_or(sql.len())];
-    let known = |name: &&&str| name.eq_ignore_ascii_case(word);
-    TRANSACTIONS.iter().find(known).copied()
+    among(TRANSACTIONS, words(sql).next()?)
+}
+
+/// Whether a statement may change something. In doubt it does: then it waits where it need not.
+fn may_write(sql: &str) -> bool {
+    let reads = words(sql).next().and_then(|word| among(READS, word));
+    let all_of_it_reads = match reads {
+        Some("WITH" | "EXPLAIN") => words(sql).all(|word| among(WRITES, word).is_none()),
+        known => known.is_some(),
+    };
+    !all_of_it_reads
+}
+
+fn among(names: &[&'static str], word: &str) -> Option<&'static str> {
+    let is = |name: &&&str| name.eq_ignore_ascii_case(word);
+    names.iter().find(is).copied()
+}
+
+/// What stands between other characters in a statement, from its first word on.
+fn words(sql: &str) -> impl Iterator<Item = &str> {
+    without_comments(sql).split(|c: char| !c.is_ascii_alphabetic())
 }
 
 /// A statement from its first word on.
@@ -389,6 +429,27 @@ mod tests {
         assert_eq!(transaction("savepoint a"), Some("SAVEPOINT"));
         for sql in ["", "SELECT 1", "beginning", "/* BEGIN", "-- BEGIN"] {
             assert_eq!(transaction(sql), None, "{sql}");
+        }
+    }
+
+    #[test]
+    fn writers_are_told_from_readers() {
+        for sql in [
+            "SELECT 1",
+            "/* all */ select replace(a, 'b', 'c') from t",
+            "WITH a AS (SELECT 1) SELECT * FROM a",
+            "PRAGMA foreign_keys = ON",
+        ] {
+            assert!(!may_write(sql), "{sql}");
+        }
+        for sql in [
+            "INSERT INTO t VALUES (1)",
+            "with a as (select 1)\nupdate t set x = 1",
+            "CREATE TABLE t (x)",
+            "VACUUM",
+            "",
+        ] {
+            assert!(may_write(sql), "{sql}");
         }
     }
 
