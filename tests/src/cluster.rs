@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -27,6 +27,7 @@ pub struct Cluster {
     pub shop: Shop,
     /// Where the storefront is.
     pub storefront: String,
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl Cluster {
@@ -43,6 +44,9 @@ impl Cluster {
     /// # Panics
     /// When it does not open.
     pub fn start_with(more: &[&str]) -> Self {
+        // Each has some fourteen processes, and what the tests expect takes its time where the machine has too much to do.
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let dir = tempfile::tempdir().expect("a folder for the state");
         let [gateway, storefront] = two_free_addresses();
         let mut command = xtask("up", dir.path());
@@ -70,6 +74,7 @@ impl Cluster {
             dir,
             shop: Shop::at(&format!("http://{gateway}")),
             storefront: format!("http://{storefront}"),
+            _alone: alone,
         };
         let opened = opened.recv_timeout(START);
         assert!(opened.is_ok(), "no open cluster: {}", cluster.output());

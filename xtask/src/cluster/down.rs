@@ -12,6 +12,7 @@ pub fn run(own: Vec<OsString>) -> anyhow::Result<ExitCode> {
         bail!("unexpected argument {value:?}: `down` ends the whole cluster");
     }
     cluster.close(|| false)?;
+    cluster.wait_until_free()?;
     println!("the cluster is closed");
     Ok(ExitCode::SUCCESS)
 }

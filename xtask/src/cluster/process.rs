@@ -113,6 +113,8 @@ impl Cluster {
             .args(["--register", registry])
             .args(["--tick", TICK, "--quiet"])
             .envs(settings.environment())
+            // The log is read as it is.
+            .env("NO_COLOR", "1")
             .env(environment_name("discovery"), discovery)
             .env(environment_name("registry_url"), registry)
             .env(environment_name("instances"), INSTANCES)

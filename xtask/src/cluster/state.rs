@@ -5,6 +5,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
@@ -100,25 +102,36 @@ impl Cluster {
         Ok(result)
     }
 
-    /// Begins with these instances, unless some of the last time still run.
-    pub fn begin(&self, instances: Vec<Instance>) -> anyhow::Result<()> {
-        let _until_dropped = self.lock()?;
-        self.refuse_second()?;
-        self.write(&State {
-            closing: false,
-            instances,
-        })
-    }
-
-    /// Fails while the cluster runs.
-    pub fn refuse_second(&self) -> anyhow::Result<()> {
-        if self.state()?.instances.iter().any(|it| self.is_there(it)) {
+    /// Makes the caller the only one who starts this cluster, until the file is dropped.
+    pub fn take(&self) -> anyhow::Result<File> {
+        let taken = self.open_for_locking("up")?;
+        let runs = |it: &Instance| self.is_there(it);
+        if taken.try_lock().is_err() || self.state()?.instances.iter().any(runs) {
             bail!(
                 "a cluster runs in {} already: end it with `cargo xtask cluster down`, or take another --state-dir",
                 self.dir.display()
             );
         }
+        Ok(taken)
+    }
+
+    /// Waits a little until whoever has started this cluster is gone as well.
+    pub fn wait_until_free(&self) -> anyhow::Result<()> {
+        let taken = self.open_for_locking("up")?;
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while taken.try_lock().is_err() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(20));
+        }
         Ok(())
+    }
+
+    /// Begins with these instances.
+    pub fn begin(&self, instances: Vec<Instance>) -> anyhow::Result<()> {
+        let _until_dropped = self.lock()?;
+        self.write(&State {
+            closing: false,
+            instances,
+        })
     }
 
     /// Forgets everything, once all is ended.
@@ -131,12 +144,14 @@ impl Cluster {
     }
 
     fn lock(&self) -> anyhow::Result<File> {
-        let file = self.dir.join("lock");
-        let locked = File::create(&file).and_then(|lock| {
-            lock.lock()?;
-            Ok(lock)
-        });
-        locked.with_context(|| file.display().to_string())
+        let lock = self.open_for_locking("lock")?;
+        lock.lock()?;
+        Ok(lock)
+    }
+
+    fn open_for_locking(&self, name: &str) -> anyhow::Result<File> {
+        let file = self.dir.join(name);
+        File::create(&file).with_context(|| file.display().to_string())
     }
 
     fn write(&self, state: &State) -> anyhow::Result<()> {

@@ -66,7 +66,7 @@ pub fn run(own: Vec<OsString>) -> anyhow::Result<ExitCode> {
     let workspace = Workspace::load()?;
     let dir = options.state_dir.as_ref().map(PathBuf::from);
     let cluster = Cluster::create(&dir.unwrap_or_else(|| Cluster::usual_dir(&workspace)))?;
-    cluster.refuse_second()?;
+    let _taken = cluster.take()?;
     // Asked before the build, which may take minutes.
     let places = Places::hold(options.listen)?;
     let souk = souk(&workspace, options.build)?;
