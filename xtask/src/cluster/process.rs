@@ -69,11 +69,15 @@ impl Cluster {
                 bail!("{} runs already", instance.name);
             }
             let mut command = self.command(settings, state, &instance, manifest)?;
-            let child = command
+            let mut child = command
                 .spawn()
                 .with_context(|| format!("cannot start {}", settings.souk.display()))?;
             instance.pid = child.id();
             instance.leaving = false;
+            // It has its arguments, by which it is known, a moment after it was made.
+            while !self.is_there(&instance) && child.try_wait()?.is_none() {
+                thread::sleep(Duration::from_millis(1));
+            }
             state.put(instance);
             Ok(child)
         })
