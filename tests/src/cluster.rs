@@ -1,9 +1,11 @@
 //! The shop as one process per service, as `cargo xtask cluster` runs it.
 
 use crate::repo;
-use crate::shop::{ADMIN_EMAIL, ADMIN_PASSWORD, Shop};
+use crate::{ADMIN_EMAIL, ADMIN_PASSWORD, Reply, Shop};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::Value;
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::path::Path;
@@ -137,20 +139,22 @@ impl Cluster {
         found[column].to_owned()
     }
 
-    /// The states of the instances that the registry lists of a service, as an administrator sees them.
+    /// The states of the instances that the registry lists, by service, as an administrator sees them.
     ///
     /// # Panics
     /// When the shop does not say.
-    pub fn listed(&self, service: &str) -> Vec<String> {
-        let answer = crate::Reply::to(self.shop.admin("GET", "/api/ops/services"));
+    pub fn listed(&self) -> BTreeMap<String, Vec<String>> {
+        let answer = Reply::to(self.shop.admin("GET", "/api/ops/services"));
         assert_eq!(answer.status, 200, "{}", answer.text);
         let answer = answer.json();
-        let services = answer["items"].as_array().expect("services");
-        let found = services.iter().find(|it| it["service"] == service);
-        let instances = found.and_then(|it| it["instances"].as_array());
-        let instances = instances.unwrap_or_else(|| panic!("no {service} in {answer}"));
-        let state = |it: &serde_json::Value| it["state"].as_str().expect("a state").to_owned();
-        instances.iter().map(state).collect()
+        let text = |value: &Value| value.as_str().expect("text").to_owned();
+        let list = |value: &Value| value.as_array().expect("a list").clone();
+        let states = |service: &Value| {
+            let instances = list(&service["instances"]);
+            let states = instances.iter().map(|it| text(&it["state"]));
+            (text(&service["service"]), states.collect())
+        };
+        list(&answer["items"]).iter().map(states).collect()
     }
 
     /// Tells `up` to end everything, and waits for that.

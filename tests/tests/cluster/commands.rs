@@ -29,13 +29,13 @@ fn a_service_gets_more_instances_and_fewer() {
     cluster.shop.product_with_stock(1, 450);
     let answers = while_reading(&cluster.shop, || {
         cluster.run("scale products 3");
-        assert_eq!(cluster.listed("products"), ["up", "up", "up"]);
+        assert_eq!(cluster.listed()["products"], ["up", "up", "up"]);
         std::thread::sleep(Duration::from_secs(2));
         cluster.run("scale products 1");
     });
     answers.expect_no_failure(100);
     assert_eq!(answers.by_instance.len(), 3);
-    assert_eq!(cluster.listed("products"), ["up"]);
+    assert_eq!(cluster.listed()["products"], ["up"]);
 }
 
 #[test]

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use souk_tests::{Customer, Reply, Shop, cards};
 
+/// How long a client thinks between two requests: what there is to do is never too much, also for a machine of two cores.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// What was answered: how often each instance did, and everything that is no success.
 #[derive(Debug, Default)]
 pub struct Answers {
@@ -70,7 +73,7 @@ pub fn while_reading(shop: &Shop, done: impl FnOnce()) -> Answers {
                 let mut answers = Answers::default();
                 while !over.load(Ordering::Relaxed) {
                     answers = answers.join(read(shop, 1));
-                    std::thread::sleep(Duration::from_millis(20));
+                    std::thread::sleep(PAUSE);
                 }
                 answers
             }
@@ -89,7 +92,7 @@ pub fn while_buying(customers: &[Customer<'_>], product: &str, done: impl FnOnce
                 let mut answers = Answers::default();
                 while !over.load(Ordering::Relaxed) {
                     answers.add(&customer.order(&[(product, 1)], cards::GOOD), &[201, 202]);
-                    std::thread::sleep(Duration::from_millis(20));
+                    std::thread::sleep(PAUSE);
                 }
                 answers
             }

@@ -25,7 +25,7 @@ fn it_is_a_whole_shop_whose_instances_share_the_work() {
     assert_eq!(page.status, 200, "{}", page.text);
     assert!(page.text.contains("A thing"), "{}", page.text);
 
-    assert_eq!(cluster.listed("products"), ["up", "up"]);
+    assert_eq!(cluster.listed()["products"], ["up", "up"]);
     let answers = load::read(shop, 200);
     answers.expect_no_failure(200);
     assert_eq!(answers.by_instance.len(), 2, "{answers:?}");
