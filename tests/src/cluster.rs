@@ -1,7 +1,6 @@
 //! The shop as one process per service, as `cargo xtask cluster` runs it.
 
-use crate::repo;
-use crate::{ADMIN_EMAIL, ADMIN_PASSWORD, Reply, Shop};
+use crate::{ADMIN_EMAIL, ADMIN_PASSWORD, Reply, Shop, repo};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;

@@ -65,7 +65,8 @@ impl Cluster {
             if state.closing {
                 bail!("the cluster is being ended");
             }
-            if self.is_there(&instance) {
+            let mut known = state.instances.iter();
+            if known.any(|it| it.name == instance.name && self.is_there(it)) {
                 bail!("{} runs already", instance.name);
             }
             let mut command = self.command(settings, state, &instance, manifest)?;
