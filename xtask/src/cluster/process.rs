@@ -301,3 +301,47 @@ fn last_line(file: &Path) -> String {
     let text = fs::read_to_string(file).unwrap_or_default();
     text.lines().last().unwrap_or("it wrote nothing").to_owned()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn instance(name: &str, pid: u32) -> Instance {
+        Instance {
+            name: name.into(),
+            service: "products".into(),
+            pid,
+            listen: "127.0.0.1:1".parse().unwrap(),
+            url: "http://127.0.0.1:1".into(),
+            leaving: false,
+        }
+    }
+
+    #[test]
+    fn another_program_that_got_the_number_is_not_signalled() {
+        let dir = std::env::temp_dir().join(format!("souk-xtask-process-{}", std::process::id()));
+        let cluster = Cluster::create(&dir).unwrap();
+        let logs = cluster.log_dir(&instance("products-1", 0));
+        let mut sleep = Command::new("sh");
+        sleep.args(["-c", "read _", "sh"]).arg(logs);
+        let mut child = sleep.stdin(Stdio::piped()).spawn().unwrap();
+
+        let other = instance("products-2", child.id());
+        assert_eq!(cluster.condition(&other), Condition::Dead);
+        assert!(!cluster.signal(&other, Signal::SIGKILL).unwrap());
+
+        let ours = instance("products-1", child.id());
+        assert!(cluster.signal(&ours, Signal::SIGSTOP).unwrap());
+        while cluster.condition(&ours) != Condition::Stopped {
+            thread::sleep(PAUSE);
+        }
+        assert!(cluster.signal(&ours, Signal::SIGKILL).unwrap());
+        // Also while it was not waited for.
+        cluster
+            .wait_until_gone(std::slice::from_ref(&ours), || false)
+            .unwrap();
+        child.wait().unwrap();
+        fs::remove_dir_all(&dir).unwrap();
+    }
+}
