@@ -27,7 +27,8 @@ pub struct App {
     pub dispatcher: Arc<Dispatcher>,
     /// The way out; to be told the address once it is known.
     pub outbound: Arc<outbound_http::Outbound>,
-    /// What services sign their calls to each other with: the variable `service_key`, where the application has one.
+    /// What services sign their calls to each other with: the variable `service_key`, which the environment may also say where
+    /// the application declares none, having no calls to sign but its host's to the registry.
     pub service_key: Option<String>,
     /// Guests' logs; to be flushed at the end.
     pub logs: stdio::Logs,
@@ -135,7 +136,10 @@ impl App {
             name: manifest.application.name,
             router,
             dispatcher,
-            service_key: values.get("service_key").map(str::to_owned),
+            service_key: values
+                .get("service_key")
+                .map(str::to_owned)
+                .or_else(|| std::env::var("SPIN_VARIABLE_SERVICE_KEY").ok()),
             outbound: outbound.expect("made with the dispatcher"),
             logs,
         })

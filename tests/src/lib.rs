@@ -5,10 +5,11 @@
 //! `SOUK_ADMIN_PASSWORD`, a shop that runs already, for the suites that need nothing else;
 //! `SOUK_SCHEMATHESIS`, the program that makes up requests; `SOUK_NO_REDIS`, why there is no
 //! redis-server; `SOUK_SQLD`, the server of libSQL databases, and `SOUK_NO_SQLD`, why there is none; `SOUK_CHAOS_SEED` and `SOUK_CHAOS_MINUTES`, which run of the chaos suite and how
-//! long. Whatever a test starts, it stops.
+//! long; `SOUK_XTASK`, the program that starts clusters. Whatever a test starts, it stops.
 
 pub mod audit;
 mod caller;
+mod cluster;
 mod customer;
 mod host;
 mod http;
@@ -22,6 +23,7 @@ mod shop;
 mod sqld;
 
 pub use caller::{Account, Caller};
+pub use cluster::Cluster;
 pub use customer::{Customer, Session, address, cards, order, payment_method};
 pub use host::{Exit, Host, Launch};
 pub use http::{Reply, at_once, client, eventually};

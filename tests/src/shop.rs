@@ -68,6 +68,16 @@ impl Shop {
         }
     }
 
+    /// One that runs at this address, with the administrator of the tests.
+    pub fn at(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            client: client(),
+            admin: Admin::new(ADMIN_EMAIL, ADMIN_PASSWORD),
+            host: None,
+        }
+    }
+
     /// A shop of the test's own, whatever else runs.
     ///
     /// # Panics

@@ -14,6 +14,7 @@ mod apt;
 mod bench;
 mod build;
 mod clean_state;
+mod cluster;
 mod docs;
 mod doctor;
 mod infra;
@@ -38,9 +39,24 @@ Usage: cargo xtask <command> [options] [-- arguments of the program it runs]
   up [--listen ADDR] [--no-seed] [-- flags of `souk up`]
         Build everything, open the shop on http://127.0.0.1:3000, load the demo catalogue and its stock,
         and print how to log in as the admin and as a customer. Ctrl-C closes it.
+  cluster up [--listen ADDR] [--no-build] [--no-seed] [--variable NAME=VALUE ...] [--instances SERVICE=N ...]
+        Build everything and open the shop as one process per service, of products, orders and inventory two, which
+        find each other by the registry. The gateway is on http://127.0.0.1:3000, the storefront on the next port.
+        Stays there and says which process ends by itself; Ctrl-C ends all of them.
+  cluster status
+        The instances, their processes and their memory, and what the registry says of them.
+  cluster kill|hang|resume INSTANCE|SERVICE
+        Send SIGKILL, SIGSTOP or SIGCONT to an instance, such as products-2, or to all of a service.
+  cluster restart INSTANCE|SERVICE [--manifest FILE]
+        Drain and start again one instance after the other, as they are built now or from another manifest.
+  cluster scale SERVICE N
+        Start or drain instances of a service until there are N.
+  cluster down
+        End the cluster.
+        Each of these takes --state-dir DIR, where a cluster has its data and its logs (.spin/cluster).
   build [components|fixtures|host ...]
         Build what is named, or all of it.
-  test [lint|unit|infra|host|standalone|journey|chaos|fuzz|browser ...] [--host souk|spin] [--base-url URL]
+  test [lint|unit|infra|host|standalone|journey|chaos|cluster|fuzz|browser ...] [--host souk|spin] [--base-url URL]
        [--minutes N] [-- libtest arguments]
         Run the suites named, or all of them, and sum them up. A shop under --base-url is tested as the admin
         SOUK_ADMIN_EMAIL with SOUK_ADMIN_PASSWORD. The chaos suite kills hosts for so many minutes; SOUK_CHAOS_SEED
@@ -124,6 +140,7 @@ fn run(command: &str, args: Args) -> anyhow::Result<ExitCode> {
         "bench" => bench::run(args),
         "seed" => seed::run(args),
         "clean-state" => clean_state::run(args),
+        "cluster" => cluster::run(args),
         "docs" => docs::run(args),
         "doctor" => doctor::run(args),
         "help" | "--help" | "-h" => {

@@ -57,6 +57,11 @@ impl Shop {
         answer.is_ok_and(|answer| answer.status() == http::StatusCode::OK)
     }
 
+    /// The answer to a GET of anybody.
+    pub fn get(&self, path: &str) -> anyhow::Result<Answer> {
+        self.send("GET", path, None, None)
+    }
+
     /// Opens an account; false if the e-mail address has one already.
     pub fn register(&self, who: &Credentials, name: &str) -> anyhow::Result<bool> {
         let body = json!({"email": who.email, "password": who.password, "name": name});

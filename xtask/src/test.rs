@@ -16,7 +16,7 @@ use crate::workspace::{HOST, TESTS, Workspace};
 use crate::{apt, infra, lint, process, python, sqld};
 
 /// The suites, in the order they run.
-const SUITES: [&str; 9] = [
+const SUITES: [&str; 10] = [
     "lint",
     "unit",
     "infra",
@@ -24,12 +24,13 @@ const SUITES: [&str; 9] = [
     "standalone",
     "journey",
     "chaos",
+    "cluster",
     "fuzz",
     "browser",
 ];
 
 /// Those that cannot be run against a shop that runs already.
-const OWN_HOSTS: [&str; 4] = ["host", "standalone", "chaos", "fuzz"];
+const OWN_HOSTS: [&str; 5] = ["host", "standalone", "chaos", "cluster", "fuzz"];
 
 /// Those with tests that start Redis servers.
 const WITH_REDIS: [&str; 3] = ["host", "standalone", "chaos"];
@@ -178,6 +179,13 @@ impl Session {
         }
         if let Some(minutes) = self.options.minutes {
             cargo.env("SOUK_CHAOS_MINUTES", minutes.to_string());
+        }
+        if suite == "cluster" {
+            // Its tests use the command that people use.
+            match std::env::current_exe() {
+                Ok(xtask) => cargo.env("SOUK_XTASK", xtask),
+                Err(error) => return failed(format!("xtask does not know itself: {error}")),
+            };
         }
         // Only some tests of a suite need it; they say that they were skipped.
         if WITH_REDIS.contains(&suite)

@@ -58,7 +58,7 @@ pub fn run(args: crate::Args) -> anyhow::Result<ExitCode> {
     let shop = Shop::new(&url(options.listen));
     if host.serves(&shop)? {
         let loaded = match options.load_demo {
-            true => load_demo_once(&workspace, &shop, &people),
+            true => load_demo_once(&workspace.root, &workspace.state_dir(), &shop, &people),
             false => Ok(()),
         };
         if !host.stopping() {
@@ -73,14 +73,14 @@ pub fn run(args: crate::Args) -> anyhow::Result<ExitCode> {
 }
 
 /// Who has an account in the local shop.
-struct People {
-    admin: Credentials,
-    customer: Credentials,
+pub struct People {
+    pub admin: Credentials,
+    pub customer: Credentials,
 }
 
 impl People {
     /// Their passwords are in the environment or in the state folder.
-    fn of(state: &Path) -> anyhow::Result<Self> {
+    pub fn of(state: &Path) -> anyhow::Result<Self> {
         let person = |email: String, variable, file| {
             let password = secret(variable, &state.join(file), secrets::password)?;
             anyhow::Ok(Credentials { email, password })
@@ -140,7 +140,7 @@ impl Options {
 }
 
 /// The address, with a free port chosen for port 0. Asked before the build, which may take minutes.
-fn free_address(listen: SocketAddr) -> anyhow::Result<SocketAddr> {
+pub fn free_address(listen: SocketAddr) -> anyhow::Result<SocketAddr> {
     match TcpListener::bind(listen) {
         Ok(listener) => Ok(listener.local_addr()?),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => bail!(
@@ -153,7 +153,7 @@ fn free_address(listen: SocketAddr) -> anyhow::Result<SocketAddr> {
 }
 
 /// Where this machine reaches an address that is listened on.
-fn url(listen: SocketAddr) -> String {
+pub fn url(listen: SocketAddr) -> String {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -163,18 +163,24 @@ fn url(listen: SocketAddr) -> String {
 }
 
 /// Loads the demo data unless that was done before, so that what was changed in the shop since stays changed.
-fn load_demo_once(workspace: &Workspace, shop: &Shop, people: &People) -> anyhow::Result<()> {
-    let loaded = workspace.state_dir().join("demo-loaded");
+pub fn load_demo_once(
+    root: &Path,
+    state: &Path,
+    shop: &Shop,
+    people: &People,
+) -> anyhow::Result<()> {
+    let loaded = state.join("demo-loaded");
     if loaded.exists() {
         return Ok(());
     }
-    seed::load_catalogue(&shop.log_in(&people.admin)?, &workspace.root)?;
+    seed::load_catalogue(&shop.log_in(&people.admin)?, root)?;
     seed::add_customer(shop, &people.customer)?;
     fs::write(&loaded, "")?;
     Ok(())
 }
 
-fn welcome(url: &str, admin: &Credentials, customer: Option<&Credentials>) -> String {
+/// Where the shop is, who may log in, and how.
+pub fn welcome(url: &str, admin: &Credentials, customer: Option<&Credentials>) -> String {
     let mut text = format!("\nThe shop is open at {url}\n\n");
     let mut row = |who, it: &Credentials| {
         text += &format!("  {who:<9} {}   password {}\n", it.email, it.password);

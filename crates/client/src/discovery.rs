@@ -222,23 +222,24 @@ async fn instances(context: &Context, service: &'static str) -> Result<Target, C
     let mut list = kept(service);
     if !list.is_fresh(now)
         && let Some(shared) = shared(context.service, service)
-        && shared.asked_at > list.asked_at
+        && (shared.asked_at > list.asked_at || list.instances.is_empty())
     {
         list = shared;
         keep(service, &list);
     }
     if !list.is_fresh(now) {
-        // Whoever else finds it old meanwhile leaves it to this one.
-        list.asked_at = now;
-        keep(service, &list);
-        share(context.service, service, &list);
-        let context = context.unhurried();
+        let unhurried = context.unhurried();
         match list.instances.is_empty() {
-            true => list = ask(&context, service, list).await,
+            // With nothing nobody can go on meanwhile, so whoever else comes asks as well.
+            true => list = ask(&unhurried, service, list).await,
             false => {
+                // Whoever else finds it old leaves it to this one.
+                list.asked_at = now;
+                keep(service, &list);
+                share(context.service, service, &list);
                 let old = list.clone();
                 spin_sdk::wasip3::spawn(async move {
-                    ask(&context, service, old).await;
+                    ask(&unhurried, service, old).await;
                 });
             }
         }
@@ -313,6 +314,14 @@ async fn ask(context: &Context, service: &'static str, list: List) -> List {
                 "level=warn service={} event=registry-unavailable error={why:?}",
                 context.service
             );
+            // Those who come within the next second are not to wait for that again, unless others have had an answer.
+            if kept(service).instances.is_empty() {
+                let list = List {
+                    asked_at: now(),
+                    ..list.clone()
+                };
+                keep(service, &list);
+            }
             return list;
         }
     };

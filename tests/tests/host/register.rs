@@ -33,6 +33,19 @@ fn launch(manifest: &TempDir, registry: &str) -> Launch {
         .args(&format!("--register {registry}"))
 }
 
+#[test]
+fn an_application_that_declares_no_key_is_registered_with_the_one_of_the_environment() {
+    souk_only!();
+    let (manifest, registry) = (manifest(), Registry::start());
+    let file = manifest.path().join("spin.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let declared = "service_key = { default = \"\", secret = true }\n";
+    assert!(text.contains(declared), "{text}");
+    std::fs::write(file, text.replace(declared, "")).unwrap();
+    let _host = launch(&manifest, &registry.url).start();
+    assert_eq!(who_asks(&puts(&registry, 1)[0]), "host");
+}
+
 fn puts(registry: &Registry, count: usize) -> Vec<RegistryCall> {
     eventually("it registers", || registry.calls("PUT").len() >= count);
     registry.calls("PUT")

@@ -1,0 +1,38 @@
+//! It is the same shop.
+
+use souk_tests::{Cluster, Reply, client, souk_only};
+
+use crate::load;
+
+#[test]
+fn it_is_a_whole_shop_whose_instances_share_the_work() {
+    souk_only!();
+    let cluster = Cluster::start();
+    let shop = &cluster.shop;
+    let product = shop.product_with_stock(10, 450);
+
+    let customer = shop.customer();
+    let path = format!("/api/cart/items/{product}");
+    let put = customer.send("PUT", &path, &serde_json::json!({"quantity": 2}));
+    assert_eq!(put.status, 200, "{}", put.text);
+    let order = customer.buy(&[(&product, 2)]);
+    customer.wait_for_payment(&order, "captured");
+    customer.wait_for_notification(&order, "order_confirmed");
+    shop.wait_for_stock(&product, [8, 0, 8]);
+    shop.audit();
+
+    let page = Reply::to(client().get(format!("{}/", cluster.storefront)));
+    assert_eq!(page.status, 200, "{}", page.text);
+    assert!(page.text.contains("A thing"), "{}", page.text);
+
+    assert_eq!(cluster.listed()["products"], ["up", "up"]);
+    let answers = load::read(shop, 200);
+    answers.expect_no_failure(200);
+    assert_eq!(answers.by_instance.len(), 2, "{answers:?}");
+    assert!(
+        answers
+            .by_instance
+            .keys()
+            .all(|it| it.starts_with("products-"))
+    );
+}
