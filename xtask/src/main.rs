@@ -56,7 +56,7 @@ Usage: cargo xtask <command> [options] [-- arguments of the program it runs]
         Each of these takes --state-dir DIR, where a cluster has its data and its logs (.spin/cluster).
   build [components|fixtures|host ...]
         Build what is named, or all of it.
-  test [lint|unit|infra|host|standalone|journey|chaos|cluster|fuzz|browser ...] [--host souk|spin] [--base-url URL]
+  test [lint|unit|infra|host|standalone|journey|chaos|cluster|resilience|fuzz|browser ...] [--host souk|spin] [--base-url URL]
        [--minutes N] [-- libtest arguments]
         Run the suites named, or all of them, and sum them up. A shop under --base-url is tested as the admin
         SOUK_ADMIN_EMAIL with SOUK_ADMIN_PASSWORD. The chaos suite kills hosts for so many minutes; SOUK_CHAOS_SEED

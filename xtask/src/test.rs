@@ -16,7 +16,7 @@ use crate::workspace::{HOST, TESTS, Workspace};
 use crate::{apt, infra, lint, process, python, sqld};
 
 /// The suites, in the order they run.
-const SUITES: [&str; 10] = [
+const SUITES: [&str; 11] = [
     "lint",
     "unit",
     "infra",
@@ -25,12 +25,20 @@ const SUITES: [&str; 10] = [
     "journey",
     "chaos",
     "cluster",
+    "resilience",
     "fuzz",
     "browser",
 ];
 
 /// Those that cannot be run against a shop that runs already.
-const OWN_HOSTS: [&str; 5] = ["host", "standalone", "chaos", "cluster", "fuzz"];
+const OWN_HOSTS: [&str; 6] = [
+    "host",
+    "standalone",
+    "chaos",
+    "cluster",
+    "resilience",
+    "fuzz",
+];
 
 /// Those with tests that start Redis servers.
 const WITH_REDIS: [&str; 3] = ["host", "standalone", "chaos"];
@@ -180,7 +188,7 @@ impl Session {
         if let Some(minutes) = self.options.minutes {
             cargo.env("SOUK_CHAOS_MINUTES", minutes.to_string());
         }
-        if suite == "cluster" {
+        if matches!(suite, "cluster" | "resilience") {
             // Its tests use the command that people use.
             match std::env::current_exe() {
                 Ok(xtask) => cargo.env("SOUK_XTASK", xtask),

@@ -48,8 +48,7 @@ mod ticker;
 use axum::Router;
 use axum::middleware::from_fn;
 use axum::routing::any;
-use http::StatusCode;
-use souk_chassis::{Context, Routes, Service, get, post, put};
+use souk_chassis::{Routes, Service, get, put};
 use souk_client::NewFaults;
 use spin_sdk::http::{IntoResponse, Request};
 
@@ -114,11 +113,6 @@ fn routes() -> Routes {
         )
         .merge(forwarded())
         .layered(|router| router.layer(from_fn(door::enter)))
-        .route(
-            post("/internal/tick", tick)
-                .summary("Forgets counts that are over, and the oldest of too many copies")
-                .returns_nothing(204),
-        )
 }
 
 /// What belongs to other services, as the table in `routes.rs` says.
@@ -127,12 +121,6 @@ fn forwarded() -> Router {
         .route("/api", any(forward::pass))
         .route("/api/{*path}", any(forward::pass))
         .route("/.well-known/{*path}", any(forward::pass))
-}
-
-async fn tick(context: Context) -> StatusCode {
-    limiter::prune(&context).await;
-    copies::prune(&context).await;
-    StatusCode::NO_CONTENT
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Time, for a shop that has nothing that ticks: as long as anybody uses it, every service is told now and then to do what is due.
 //!
 //! Each service looks for what is due beside its own requests too. But the ones that are seldom asked for anything, such as the broker,
-//! would otherwise find what a crash has left only when somebody happens to come by.
+//! would otherwise find what a crash has left only when somebody happens to come by. The gateway itself has counts and copies to
+//! forget.
 
 use futures::future::join_all;
 use http::Method;
@@ -10,7 +11,7 @@ use souk_chassis::background::{Every, now};
 use souk_client::Call;
 
 use crate::policies::POLICIES;
-use crate::{routes, store};
+use crate::{copies, limiter, routes, store};
 
 /// How often the services are told, in milliseconds.
 const EVERY: i64 = 5_000;
@@ -34,6 +35,8 @@ async fn tick_all(context: Context) {
         Ok(true) => {
             let services = routes::services().into_iter();
             join_all(services.map(|service| tick(&context, service))).await;
+            limiter::prune(&context).await;
+            copies::prune(&context).await;
         }
         Ok(false) => {}
         Err(error) => eprintln!("level=error service=gateway event=not-ticked error={error:?}"),

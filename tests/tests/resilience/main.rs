@@ -59,8 +59,8 @@ const DEADLINE: Duration = Duration::from_millis(15_500);
 impl Mishap {
     fn begin(self, cluster: &Cluster, shop: &Shop, service: &str, callers: &[&str]) {
         match self {
-            Self::Killed => cluster.run(&["kill", service]),
-            Self::Hung => cluster.run(&["hang", service]),
+            Self::Killed => _ = cluster.run(&format!("kill {service}")),
+            Self::Hung => _ = cluster.run(&format!("hang {service}")),
             Self::Slow => order(shop, service, callers, &json!({"latency_ms": 2_000})),
             Self::Failing => order(shop, service, callers, &json!({"error_percent": 50})),
         }
@@ -68,8 +68,8 @@ impl Mishap {
 
     fn end(self, cluster: &Cluster, shop: &Shop, service: &str) {
         match self {
-            Self::Killed => cluster.run(&["restart", service]),
-            Self::Hung => cluster.run(&["resume", service]),
+            Self::Killed => _ = cluster.run(&format!("restart {service}")),
+            Self::Hung => _ = cluster.run(&format!("resume {service}")),
             Self::Slow | Self::Failing => order(shop, service, &[], &json!({})),
         }
     }
@@ -107,8 +107,8 @@ fn open_breakers(shop: &Shop, service: &str) -> Vec<String> {
 #[test]
 fn whatever_fails_fails_alone() {
     souk_only!();
-    let cluster = Cluster::start(&["--variable", "fault_injection=on"]);
-    let shop = cluster.shop();
+    let cluster = Cluster::start_with(&["--variable", "fault_injection=on"]);
+    let shop = &cluster.shop;
     let catalogue = load::Catalogue::of(shop);
     let (over, samples) = (AtomicBool::new(false), Mutex::new(Vec::new()));
     let load = Load {
