@@ -17,5 +17,5 @@ pub const POLICIES: Policies = Policies(&[
     Policy::row("products",       2_000,   2,        1_500,     12),
     Policy::row("registry",       1_000,   1,        1_000,      4),
     // Passwords are slow to check on purpose.
-    Policy::row("users",         10_000,   2,       10_000,      8),
+    Policy::row("users",         10_000,   2,       10_000,     14),
 ]);

@@ -27,11 +27,14 @@ static RUNNING: AtomicU32 = AtomicU32::new(0);
 static WATCHED: AtomicBool = AtomicBool::new(false);
 static LIMIT: Mutex<Option<Shared>> = Mutex::new(None);
 
-/// The limit, and when it was last compared with that of others.
+/// The limit.
 #[derive(Clone, Copy)]
 struct Shared {
     limit: Limit,
+    /// When it was last compared with that of others.
     at: i64,
+    /// When others were last told.
+    told_at: i64,
 }
 
 /// A request that is being worked on; dropping it says that it is over.
@@ -82,7 +85,11 @@ fn current(now: i64) -> Limit {
             let limit = read()
                 .or(known.map(|known| known.limit))
                 .unwrap_or_default();
-            *shared = Some(Shared { limit, at: now });
+            *shared = Some(Shared {
+                limit,
+                at: now,
+                told_at: known.map_or(0, |known| known.told_at),
+            });
             limit
         }
     }
@@ -90,15 +97,18 @@ fn current(now: i64) -> Limit {
 
 /// Takes notice of how long work has waited, in milliseconds, and lets others know when it makes a difference.
 fn observe(waited: f64, now: i64) {
-    let mut limit = current(now);
-    let before = limit.size();
-    limit.observe(waited);
-    if (limit.size() - before).abs() < f64::EPSILON {
-        return;
-    }
+    let before = current(now);
     let mut shared = LIMIT.lock().unwrap_or_else(PoisonError::into_inner);
-    *shared = Some(Shared { limit, at: now });
-    write(limit);
+    let Some(known) = &mut *shared else {
+        return;
+    };
+    known.limit.observe(waited);
+    let differs = (known.limit.size() - before.size()).abs() > f64::EPSILON;
+    if differs && now >= known.told_at + SHARE_EVERY {
+        known.told_at = now;
+        known.at = now;
+        write(known.limit);
+    }
 }
 
 fn read() -> Option<Limit> {
@@ -122,11 +132,11 @@ mod tests {
     #[test]
     fn what_one_instance_finds_the_others_go_by() {
         let start = now();
-        (0..20).for_each(|_| observe(50.0, start));
-        assert!(current(start).is_in_force());
+        (0..10).for_each(|look| observe(60.0, start + look * SHARE_EVERY));
+        assert!(current(start + 1_000).is_in_force());
         *LIMIT.lock().unwrap() = None;
-        assert!(current(start).is_in_force(), "a new instance");
-        (0..60).for_each(|_| observe(0.0, start));
-        assert!(!current(start).is_in_force());
+        assert!(current(start + 1_000).is_in_force(), "a new instance");
+        (11..60).for_each(|look| observe(0.0, start + look * SHARE_EVERY));
+        assert!(!current(start + 6_000).is_in_force());
     }
 }

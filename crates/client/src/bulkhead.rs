@@ -4,36 +4,57 @@
 //! kept from waiting, and are told at once. The host makes more instances when all are busy, so the bound is one for each of them.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use async_lock::{Semaphore, SemaphoreGuardArc};
 use souk_resilience::Policy;
 
 use crate::time;
 
 /// How long a call waits for a place, in milliseconds.
-const WAIT: u32 = 100;
+const WAIT: u32 = 500;
 
-static PLACES: Mutex<BTreeMap<&str, Arc<Semaphore>>> = Mutex::new(BTreeMap::new());
+/// How often it looks for one meanwhile. (One request cannot wake another one up: each is a task of its own to the host, and sleeps
+/// only on what the host tells it.)
+const LOOK_EVERY: u32 = 10;
+
+/// How many calls of each service are under way.
+static UNDER_WAY: Mutex<BTreeMap<&str, u32>> = Mutex::new(BTreeMap::new());
 
 /// A place among the calls that are made at once; dropping it frees it.
-pub type Place = SemaphoreGuardArc;
+#[derive(Debug)]
+pub struct Place(&'static str);
 
-/// A place for a call, when there is one soon.
-pub async fn enter(policy: &'static Policy) -> Option<Place> {
-    let places = places(policy);
-    match places.try_acquire_arc() {
-        Some(place) => Some(place),
-        None => time::within(WAIT, places.acquire_arc()).await,
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(count) = under_way().get_mut(self.0) {
+            *count -= 1;
+        }
     }
 }
 
-fn places(policy: &'static Policy) -> Arc<Semaphore> {
-    let mut all = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
-    let count = usize::try_from(policy.at_once).unwrap_or(usize::MAX);
-    all.entry(policy.service)
-        .or_insert_with(|| Arc::new(Semaphore::new(count)))
-        .clone()
+/// A place for a call, when there is one soon.
+pub async fn enter(policy: &'static Policy) -> Option<Place> {
+    for _ in 0..WAIT / LOOK_EVERY {
+        if let Some(place) = take(policy) {
+            return Some(place);
+        }
+        time::sleep(LOOK_EVERY).await;
+    }
+    take(policy)
+}
+
+fn take(policy: &'static Policy) -> Option<Place> {
+    let mut under_way = under_way();
+    let count = under_way.entry(policy.service).or_default();
+    let free = *count < policy.at_once;
+    if free {
+        *count += 1;
+    }
+    free.then(|| Place(policy.service))
+}
+
+fn under_way() -> MutexGuard<'static, BTreeMap<&'static str, u32>> {
+    UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -45,11 +66,10 @@ mod tests {
 
     #[test]
     fn there_are_only_so_many_places() {
-        let take = || places(&POLICY).try_acquire_arc();
-        let (first, second) = (take().unwrap(), take().unwrap());
-        assert!(take().is_none());
+        let (first, second) = (take(&POLICY).unwrap(), take(&POLICY).unwrap());
+        assert!(take(&POLICY).is_none());
         drop(first);
-        assert!(take().is_some());
+        assert!(take(&POLICY).is_some());
         drop(second);
     }
 }

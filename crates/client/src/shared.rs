@@ -13,7 +13,7 @@ use crate::time::now;
 const FRESH_FOR: i64 = 250;
 
 /// How often an instance tells the others what it has seen, in milliseconds.
-const TELL_EVERY: i64 = 100;
+const TELL_EVERY: i64 = 200;
 
 /// How often a change is tried that others come before; then it stays with this instance.
 const ATTEMPTS: usize = 5;

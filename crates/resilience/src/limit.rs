@@ -43,11 +43,16 @@ pub enum Importance {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Limit {
     size: f64,
+    /// Whether work has just waited too long. Once is chance: a write to a disk can hold an instance up for as long.
+    strained: bool,
 }
 
 impl Default for Limit {
     fn default() -> Self {
-        Self { size: MOST }
+        Self {
+            size: MOST,
+            strained: false,
+        }
     }
 }
 
@@ -66,7 +71,9 @@ impl Limit {
 
     /// Work has waited so many milliseconds until it ran.
     pub fn observe(&mut self, waited: f64) {
-        if waited > TOO_LONG {
+        let (was_strained, is_strained) = (self.strained, waited > TOO_LONG);
+        self.strained = is_strained;
+        if was_strained && is_strained {
             self.size = (self.size * SHRINKS_TO).max(LEAST);
         } else if waited <= HARDLY {
             self.size = (self.size + GROWS_BY).min(MOST);
@@ -100,15 +107,22 @@ mod tests {
     #[test]
     fn it_shrinks_while_work_waits_and_grows_when_it_does_not() {
         assert!(!after(&[(1.0, 5)]).is_in_force());
-        assert!(after(&[(60.0, 4)]).size() < 7.0);
+        assert!(after(&[(60.0, 5)]).size() < 7.0);
+        assert!(
+            !after(&[(60.0, 1), (1.0, 1), (60.0, 1)]).is_in_force(),
+            "once is chance"
+        );
         assert!(!after(&[(60.0, 10), (1.0, 40)]).is_in_force());
-        let between = after(&[(60.0, 4), (30.0, 50)]);
-        assert_eq!(between, after(&[(60.0, 4)]), "in between it stays");
+        let between = after(&[(60.0, 5), (30.0, 50)]).size();
+        assert_eq!(between, after(&[(60.0, 5)]).size(), "in between it stays");
     }
 
     #[test]
     fn who_matters_more_is_let_in_when_others_are_not() {
-        let limit = Limit { size: 8.0 };
+        let limit = Limit {
+            size: 8.0,
+            strained: false,
+        };
         assert!(limit.admits(5, Importance::Ordinary) && !limit.admits(6, Importance::Ordinary));
         assert!(limit.admits(7, Importance::High) && !limit.admits(8, Importance::High));
         assert!(limit.admits(1_000, Importance::Vital));

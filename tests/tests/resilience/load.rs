@@ -83,23 +83,22 @@ impl Load<'_> {
     /// Lets so many of them in until it is over.
     pub fn run(&self, people: usize) {
         std::thread::scope(|scope| {
+            // One after the other comes in, so that not all do the same at the same moment.
             for number in 0..people {
-                scope.spawn(move || self.one(number));
+                let customer = self.shop.customer();
+                scope.spawn(move || self.one(number, &customer));
             }
         });
     }
 
-    fn one(&self, number: usize) {
-        // Not all at the same moment.
-        std::thread::sleep(LOOKS * u32::try_from(number).unwrap() / 64);
-        let customer = self.shop.customer();
+    fn one(&self, number: usize, customer: &Customer<'_>) {
         let mut step = number;
         while !self.over.load(Ordering::Relaxed) {
             std::thread::sleep(LOOKS);
             step += 1;
             match step % BUYS_AFTER {
-                0 => self.buy(&customer, step),
-                10 => self.fill(&customer, step),
+                0 => self.buy(customer, step),
+                10 => self.fill(customer, step),
                 _ => self.browse(step),
             }
         }

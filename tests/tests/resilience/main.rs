@@ -122,7 +122,7 @@ fn whatever_fails_fails_alone() {
         let clients = scope.spawn(|| load.run(64));
         let _closing = Closing(&over);
         // Everybody signs in, and the gateway sees everything that it is to have copies of.
-        std::thread::sleep(Duration::from_secs(8));
+        std::thread::sleep(Duration::from_secs(15));
         for (service, callers) in SERVICES {
             for mishap in MISHAPS {
                 table.add(endure(&cluster, shop, &samples, service, callers, mishap));
