@@ -188,7 +188,7 @@ impl Session {
         if let Some(minutes) = self.options.minutes {
             cargo.env("SOUK_CHAOS_MINUTES", minutes.to_string());
         }
-        if matches!(suite, "cluster" | "resilience") {
+        if matches!(suite, "chaos" | "cluster" | "resilience") {
             // Its tests use the command that people use.
             match std::env::current_exe() {
                 Ok(xtask) => cargo.env("SOUK_XTASK", xtask),

@@ -27,8 +27,8 @@ mod network {
     #[rustfmt::skip]
     const POLICIES: Policies = Policies(&[
         //           of           timeout  attempts  slow from  at once
-        Policy::row("inventory",  2_000,   2,        1_500,     12),
-        Policy::row("products",   2_000,   2,        1_500,     12),
+        Policy::row("inventory",  1_500,   2,        1_000,     12),
+        Policy::row("products",   1_500,   2,        1_000,     12),
     ]);
 
     /// The JSON at a path of a service, or why it cannot be had.

@@ -6,7 +6,8 @@ use souk_client::{Policies, Policy};
 #[rustfmt::skip]
 pub const POLICIES: Policies = Policies(&[
     //           of               timeout  attempts  slow from  at once
-    Policy::row("carts",          4_000,   2,        3_000,     12),
+    // A cart takes as long as its prices.
+    Policy::row("carts",          5_000,   2,        5_000,     12),
     Policy::row("events",         5_000,   2,        5_000,      6),
     Policy::row("inventory",      2_000,   2,        1_500,     12),
     Policy::row("notifications",  4_000,   2,        3_000,      8),

@@ -1,6 +1,7 @@
 //! The service as its callers see it, on a real SQLite, among instances that are as the test says.
 #![allow(clippy::unwrap_used)]
 
+mod contracts;
 mod leases;
 pub mod machine;
 mod probing;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// How long a shop gets to come to rest: some leases and pauses, one after the other.
-const REST: Duration = Duration::from_secs(120);
+pub const REST: Duration = Duration::from_secs(120);
 
 /// Where the shop is.
 pub struct Site {
@@ -31,6 +31,29 @@ pub struct Catalogue {
     pub doomed: Vec<String>,
     /// The category they are in.
     pub category: String,
+}
+
+impl Catalogue {
+    /// Of a shop that is given something to sell.
+    pub fn of(shop: &Shop) -> Self {
+        let category = "things";
+        shop.put_category(category, "Things");
+        let product = |on_hand: i64, price: i64| {
+            let price = serde_json::json!({"price": {"amount": price, "currency": "EUR"}});
+            let made = shop.post_product(category, price);
+            let id = made["id"].as_str().unwrap().to_owned();
+            shop.set_stock(&id, on_hand);
+            id
+        };
+        Self {
+            plenty: (1..=6)
+                .map(|number| product(100_000, 100 * number))
+                .collect(),
+            scarce: (1..=2).map(|number| product(12, 1000 * number)).collect(),
+            doomed: (1..=4).map(|number| product(50, 10 * number)).collect(),
+            category: category.into(),
+        }
+    }
 }
 
 impl Site {
@@ -75,23 +98,7 @@ impl Site {
     /// Starts the shop, and gives it something to sell.
     pub fn open(&self) -> (Shop, Catalogue) {
         let shop = Shop::launch(self.launch());
-        let category = "things";
-        shop.put_category(category, "Things");
-        let product = |on_hand: i64, price: i64| {
-            let price = serde_json::json!({"price": {"amount": price, "currency": "EUR"}});
-            let made = shop.post_product(category, price);
-            let id = made["id"].as_str().unwrap().to_owned();
-            shop.set_stock(&id, on_hand);
-            id
-        };
-        let catalogue = Catalogue {
-            plenty: (1..=6)
-                .map(|number| product(100_000, 100 * number))
-                .collect(),
-            scarce: (1..=2).map(|number| product(12, 1000 * number)).collect(),
-            doomed: (1..=4).map(|number| product(50, 10 * number)).collect(),
-            category: category.into(),
-        };
+        let catalogue = Catalogue::of(&shop);
         (shop, catalogue)
     }
 

@@ -16,8 +16,8 @@ const BUYS_AFTER: usize = 20;
 pub enum Kind {
     /// Looked at the catalogue.
     Browse,
-    /// Changed their cart, or looked at it.
-    Cart,
+    /// Changed their cart, looked at their account or their inbox.
+    Own,
     /// Bought something.
     Buy,
 }
@@ -98,7 +98,9 @@ impl Load<'_> {
             step += 1;
             match step % BUYS_AFTER {
                 0 => self.buy(customer, step),
+                5 => self.look(customer, "/api/notifications"),
                 10 => self.fill(customer, step),
+                15 => self.look(customer, "/api/users/me"),
                 _ => self.browse(step),
             }
         }
@@ -109,9 +111,13 @@ impl Load<'_> {
         self.note(Kind::Browse, || Reply::to(self.shop.request("GET", page)));
     }
 
+    fn look(&self, customer: &Customer<'_>, path: &str) {
+        self.note(Kind::Own, || customer.get(path));
+    }
+
     fn fill(&self, customer: &Customer<'_>, step: usize) {
         let path = format!("/api/cart/items/{}", self.product(step));
-        self.note(Kind::Cart, || {
+        self.note(Kind::Own, || {
             Reply::to(customer.request("PUT", &path).json(&json!({"quantity": 1})))
         });
     }
