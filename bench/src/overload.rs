@@ -229,14 +229,14 @@ impl Drive {
         seen.offered += 1;
         match asked {
             Ok(Ok(200..300)) => {
-                seen.good.saturating_record(took);
+                _ = seen.good.record(took);
                 seen.orders += u64::from(is_order);
                 if let Some(it) = seen.by_second.get_mut(second) {
                     it.0 = it.0.max(took);
                 }
             }
             Ok(Ok(429 | 503)) => {
-                seen.refused.saturating_record(took);
+                _ = seen.refused.record(took);
                 if let Some(it) = seen.by_second.get_mut(second) {
                     it.1 += 1;
                 }
@@ -246,7 +246,8 @@ impl Drive {
     }
 
     async fn ask(&self, request: &str) -> anyhow::Result<u16> {
-        let mut stream = match self.idle.borrow_mut().pop() {
+        let idle = self.idle.borrow_mut().pop();
+        let mut stream = match idle {
             Some(stream) => stream,
             None => {
                 anyhow::ensure!(self.open.get() < CONNECTIONS, "too many connections");

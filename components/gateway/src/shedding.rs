@@ -1,40 +1,69 @@
 //! Load shedding: when there is more to do than can be done, some requests are refused at once, so that the others are answered in time.
 //!
-//! The [`Limit`] follows how long work waits until it runs. That is measured by how late a timer comes, beside the requests that are being worked
-//! on. An instance lives for a hundred requests or so, so it takes over what others have found, from the key-value store, and
-//! lets them know.
+//! The [`Limit`] is one of all instances of the gateway together, and follows how long work waits until it runs. That is measured by how late a
+//! timer comes, beside the requests that are being worked on. An instance lives for a hundred requests or so and sees a part of them
+//! only, so they write down what each has under way in the gateway's database, which flushes nothing, and look at the sum.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use souk_chassis::Problem;
 use souk_chassis::background::now;
-use souk_keyvalue::Bucket;
+use souk_chassis::{Context, Problem};
 use souk_resilience::limit::{Importance, Limit};
+use uuid::Uuid;
 
-/// The store that the gateway's instances share, and the limit's key there.
-const LABEL: &str = "gateway-calls";
-const KEY: &str = "limit";
+use crate::store;
 
 /// How often the timer is set, in milliseconds.
 const LOOK_EVERY: u64 = 20;
 
-/// How often an instance takes over what others have found, and lets them know, in milliseconds.
-const SHARE_EVERY: i64 = 100;
+/// How old the sum may be, in milliseconds.
+const FRESH_FOR: i64 = 20;
 
-static RUNNING: AtomicU32 = AtomicU32::new(0);
-static WATCHED: AtomicBool = AtomicBool::new(false);
-static LIMIT: Mutex<Option<Shared>> = Mutex::new(None);
+/// How often an instance writes down what it has under way, in milliseconds.
+const TELL_EVERY: i64 = 40;
 
-/// The limit.
-#[derive(Clone, Copy)]
-struct Shared {
+/// What this instance knows.
+static KNOWN: Mutex<Known> = Mutex::new(Known {
+    instance: None,
+    running: 0,
+    admitted: 0,
+    limit: Limit::NONE,
+    others: store::Others {
+        running: 0,
+        count: 0,
+    },
+    read_at: 0,
+    told_at: 0,
+    is_watched: false,
+});
+
+struct Known {
+    instance: Option<Uuid>,
+    /// What it has under way itself.
+    running: u32,
+    /// How many it has let in since it last looked at the sum.
+    admitted: u32,
     limit: Limit,
-    /// When it was last compared with that of others.
-    at: i64,
-    /// When others were last told.
+    others: store::Others,
+    read_at: i64,
     told_at: i64,
+    is_watched: bool,
+}
+
+impl Known {
+    /// How much all have under way: what they said, if each has let in as many since as this one.
+    fn total(&self) -> u32 {
+        self.others.running + self.others.count * self.admitted + self.running
+    }
+
+    fn instance(&mut self) -> Uuid {
+        *self.instance.get_or_insert_with(Uuid::now_v7)
+    }
+}
+
+fn known() -> MutexGuard<'static, Known> {
+    KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A request that is being worked on; dropping it says that it is over.
@@ -42,101 +71,130 @@ pub struct Running(());
 
 impl Drop for Running {
     fn drop(&mut self) {
-        RUNNING.fetch_sub(1, Ordering::Relaxed);
+        known().running -= 1;
     }
 }
 
 /// Lets a request in, or refuses it.
-pub fn admit(importance: Importance) -> Result<Running, Problem> {
-    let running = RUNNING.load(Ordering::Relaxed);
-    if !current(now()).admits(running, importance) {
+pub async fn admit(context: &Context, importance: Importance) -> Result<Running, Problem> {
+    let now = now();
+    if now >= known().read_at + FRESH_FOR {
+        look(context, now).await;
+    }
+    let mut known = known();
+    if !known.limit.admits(known.total(), importance) {
         return Err(Problem::unavailable(
             "the shop has more to do than it can; try again in a moment",
             1,
         ));
     }
-    RUNNING.fetch_add(1, Ordering::Relaxed);
-    watch();
+    known.running += 1;
+    known.admitted += 1;
+    if !std::mem::replace(&mut known.is_watched, true) {
+        spin_sdk::wasip3::spawn(watch(context.unhurried()));
+    }
     Ok(Running(()))
 }
 
-/// Watches how long work waits, for as long as there is any.
-fn watch() {
-    if !WATCHED.swap(true, Ordering::Relaxed) {
-        spin_sdk::wasip3::spawn(async {
-            while RUNNING.load(Ordering::Relaxed) > 0 {
-                let begun = Instant::now();
-                spin_sdk::time::sleep(Duration::from_millis(LOOK_EVERY)).await;
-                let late = begun
-                    .elapsed()
-                    .saturating_sub(Duration::from_millis(LOOK_EVERY));
-                observe(late.as_secs_f64() * 1_000.0, now());
-            }
-            WATCHED.store(false, Ordering::Relaxed);
-        });
+/// Looks at the limit and at what others have under way. Without the database nobody is refused.
+async fn look(context: &Context, now: i64) {
+    let instance = {
+        let mut known = known();
+        known.read_at = now;
+        known.admitted = 0;
+        known.instance()
+    };
+    match store::load(instance, now).await {
+        Ok((size, others)) => {
+            let mut known = known();
+            known.limit.take_over(size);
+            known.others = others;
+        }
+        Err(error) => log(context, &error),
     }
 }
 
-fn current(now: i64) -> Limit {
-    let mut shared = LIMIT.lock().unwrap_or_else(PoisonError::into_inner);
-    match *shared {
-        Some(known) if now < known.at + SHARE_EVERY => known.limit,
-        known => {
-            let limit = read()
-                .or(known.map(|known| known.limit))
-                .unwrap_or_default();
-            *shared = Some(Shared {
-                limit,
-                at: now,
-                told_at: known.map_or(0, |known| known.told_at),
-            });
-            limit
+/// Watches how long work waits, for as long as there is any.
+async fn watch(context: Context) {
+    loop {
+        let begun = Instant::now();
+        spin_sdk::time::sleep(Duration::from_millis(LOOK_EVERY)).await;
+        let late = begun
+            .elapsed()
+            .saturating_sub(Duration::from_millis(LOOK_EVERY));
+        if let Err(error) = observe(late.as_secs_f64() * 1_000.0, now()).await {
+            log(&context, &error);
+        }
+        let mut known = known();
+        if known.running == 0 {
+            known.is_watched = false;
+            return;
         }
     }
 }
 
-/// Takes notice of how long work has waited, in milliseconds, and lets others know when it makes a difference.
-fn observe(waited: f64, now: i64) {
-    let before = current(now);
-    let mut shared = LIMIT.lock().unwrap_or_else(PoisonError::into_inner);
-    let Some(known) = &mut *shared else {
-        return;
+/// Takes notice of how long work has waited, in milliseconds, and lets others know what this instance has under way.
+async fn observe(waited: f64, now: i64) -> Result<(), souk_store::Error> {
+    let (instance, running, before, after, is_told) = {
+        let mut known = known();
+        let (before, total) = (known.limit.size(), known.total());
+        known.limit.observe(waited, total);
+        let is_told = now >= known.told_at + TELL_EVERY || known.running == 0;
+        if is_told {
+            known.told_at = now;
+        }
+        (
+            known.instance(),
+            known.running,
+            before,
+            known.limit.size(),
+            is_told,
+        )
     };
-    known.limit.observe(waited);
-    let differs = (known.limit.size() - before.size()).abs() > f64::EPSILON;
-    if differs && now >= known.told_at + SHARE_EVERY {
-        known.told_at = now;
-        known.at = now;
-        write(known.limit);
+    if (after - before).abs() > f64::EPSILON {
+        store::set_limit(after, now, FRESH_FOR).await?;
     }
+    if is_told {
+        store::note_running(instance, running, now).await?;
+    }
+    Ok(())
 }
 
-fn read() -> Option<Limit> {
-    let value = Bucket::open(LABEL).ok()?.get(KEY).ok()??;
-    serde_json::from_slice(&value).ok()
-}
-
-/// Without the store each instance goes by what it sees itself.
-fn write(limit: Limit) {
-    let value = serde_json::to_vec(&limit).expect("a number");
-    if let Ok(bucket) = Bucket::open(LABEL) {
-        _ = bucket.set(KEY, &value);
-    }
+fn log(context: &Context, error: &souk_store::Error) {
+    let id = context.request_id();
+    eprintln!(
+        "level=warn service=gateway request_id={id} message=\"the load is not known\" error={error:?}"
+    );
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use futures::executor::block_on;
 
     #[test]
-    fn what_one_instance_finds_the_others_go_by() {
-        let start = now();
-        (0..10).for_each(|look| observe(60.0, start + look * SHARE_EVERY));
-        assert!(current(start + 1_000).is_in_force());
-        *LIMIT.lock().unwrap() = None;
-        assert!(current(start + 1_000).is_in_force(), "a new instance");
-        (11..60).for_each(|look| observe(0.0, start + look * SHARE_EVERY));
-        assert!(!current(start + 6_000).is_in_force());
+    fn all_instances_together_are_held_to_what_one_finds() {
+        let (one, other, start) = (Uuid::now_v7(), Uuid::now_v7(), now());
+        block_on(store::note_running(other, 30, start)).unwrap();
+        let (size, others) = block_on(store::load(one, start)).unwrap();
+        assert_eq!((others.running, others.count), (30, 1));
+        assert!(size > 500.0, "nothing is refused at first");
+
+        block_on(store::set_limit(20.0, start, FRESH_FOR)).unwrap();
+        block_on(store::set_limit(90.0, start + 1, FRESH_FOR)).unwrap();
+        let (size, _) = block_on(store::load(one, start)).unwrap();
+        assert!(
+            (size - 20.0).abs() < 0.1,
+            "it changes once in a while, whoever is first"
+        );
+
+        let (_, others) = block_on(store::load(one, start + 2_000)).unwrap();
+        assert_eq!(
+            (others.running, others.count),
+            (0, 0),
+            "the other one has gone"
+        );
+        block_on(store::forget_running(start + 120_000)).unwrap();
     }
 }

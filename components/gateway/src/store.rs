@@ -6,7 +6,10 @@ use souk_store::{
     Column, Database, Error, FromRow, Json, Migration, Row, Synchronous, Value, json,
 };
 
-use crate::copies::Copy;
+use souk_resilience::limit::Limit;
+use uuid::Uuid;
+
+use crate::copies;
 use crate::keys::KeySet;
 use crate::limits::{Charge, Verdict};
 
@@ -22,6 +25,10 @@ const MIGRATIONS: &[Migration] = &[
     Migration {
         name: "0003_copies",
         sql: include_str!("../migrations/0003_copies.sql"),
+    },
+    Migration {
+        name: "0004_load",
+        sql: include_str!("../migrations/0004_load.sql"),
     },
 ];
 
@@ -123,7 +130,83 @@ pub async fn prune(now: i64) -> Result<(), Error> {
     Ok(())
 }
 
-impl FromRow for Copy {
+/// What the other instances have under way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Others {
+    /// Requests.
+    pub running: u32,
+    /// How many instances that are.
+    pub count: u32,
+}
+
+/// An instance that has said nothing for so many milliseconds has gone.
+const GONE_AFTER: i64 = 1_000;
+
+struct LoadRow {
+    size: f64,
+    others: Others,
+}
+
+impl FromRow for LoadRow {
+    fn from_row(row: &mut Row) -> Result<Self, Error> {
+        let mut number = || -> Result<u32, Error> {
+            let number: i64 = row.take()?;
+            Ok(u32::try_from(number).unwrap_or_default())
+        };
+        let (size, running, count) = (number()?, number()?, number()?);
+        Ok(Self {
+            size: f64::from(size) / 1_000.0,
+            others: Others { running, count },
+        })
+    }
+}
+
+/// The limit of all instances together, and what those besides this one have under way.
+pub async fn load(instance: Uuid, now: i64) -> Result<(f64, Others), Error> {
+    const LOAD: &str = "
+        WITH others AS (SELECT count FROM running WHERE instance <> ?1 AND at > ?2 - ?3 AND count > 0)
+        SELECT CAST(size * 1000 AS INTEGER), (SELECT coalesce(sum(count), 0) FROM others), (SELECT count(*) FROM others)
+        FROM load_limit";
+    let parameters = [instance.to_string().into(), now.into(), GONE_AFTER.into()];
+    let row: Option<LoadRow> = DATABASE.read_one(LOAD, parameters).await?;
+    // The migration has made the row.
+    Ok(row.map_or((Limit::NONE.size(), Others::default()), |row| {
+        (row.size, row.others)
+    }))
+}
+
+/// Writes down what an instance has under way.
+pub async fn note_running(instance: Uuid, count: u32, now: i64) -> Result<(), Error> {
+    const NOTE: &str = "
+        INSERT INTO running (instance, count, at) VALUES (?1, ?2, ?3)
+        ON CONFLICT (instance) DO UPDATE SET count = excluded.count, at = excluded.at";
+    let parameters = [
+        instance.to_string().into(),
+        i64::from(count).into(),
+        now.into(),
+    ];
+    DATABASE.write_one::<()>(NOTE, parameters).await?;
+    Ok(())
+}
+
+/// Changes the limit, unless that was done within so many milliseconds.
+pub async fn set_limit(size: f64, now: i64, pause: i64) -> Result<(), Error> {
+    const SET: &str = "UPDATE load_limit SET size = ?1, at = ?2 WHERE at <= ?2 - ?3";
+    let parameters = [Value::Real(size), now.into(), pause.into()];
+    DATABASE.write_one::<()>(SET, parameters).await?;
+    Ok(())
+}
+
+/// Forgets instances that are long gone.
+pub async fn forget_running(now: i64) -> Result<(), Error> {
+    const FORGET: &str = "DELETE FROM running WHERE at < ?1 - 60 * ?2";
+    DATABASE
+        .write_one::<()>(FORGET, [now.into(), GONE_AFTER.into()])
+        .await?;
+    Ok(())
+}
+
+impl FromRow for copies::Copy {
     fn from_row(row: &mut Row) -> Result<Self, Error> {
         Ok(Self {
             content_type: row.take()?,
@@ -134,7 +217,7 @@ impl FromRow for Copy {
 }
 
 /// The copy of a path, unless it was made by then or before.
-pub async fn copy(path: &str, too_old: i64) -> Result<Option<Copy>, Error> {
+pub async fn copy(path: &str, too_old: i64) -> Result<Option<copies::Copy>, Error> {
     const SELECT: &str =
         "SELECT content_type, body, made_at FROM copies WHERE path = ?1 AND made_at > ?2";
     DATABASE
@@ -150,7 +233,7 @@ pub async fn copy_made_at(path: &str) -> Result<Option<i64>, Error> {
 }
 
 /// Keeps a copy of a path, unless another instance has kept a newer one.
-pub async fn keep_copy(path: &str, copy: &Copy) -> Result<(), Error> {
+pub async fn keep_copy(path: &str, copy: &copies::Copy) -> Result<(), Error> {
     const KEEP: &str = "
         INSERT INTO copies (path, content_type, body, made_at) VALUES (?1, ?2, ?3, ?4)
         ON CONFLICT (path) DO UPDATE SET content_type = excluded.content_type, body = excluded.body, made_at = excluded.made_at

@@ -37,6 +37,7 @@ async fn tick_all(context: Context) {
             join_all(services.map(|service| tick(&context, service))).await;
             limiter::prune(&context).await;
             copies::prune(&context).await;
+            _ = store::forget_running(now()).await;
         }
         Ok(false) => {}
         Err(error) => eprintln!("level=error service=gateway event=not-ticked error={error:?}"),

@@ -11,8 +11,8 @@ pub struct Policy {
     pub attempts: u32,
     /// A call that takes longer, in milliseconds, counts as slow, and too many of these open the breaker.
     pub slow_ms: u32,
-    /// How many calls one instance of the caller makes at once (the bulkhead): fewer than the 16 requests that it handles at once, so
-    /// that a service which hangs does not keep all of them.
+    /// How many calls one instance of the caller makes at once (the bulkhead). Where the caller does more than to call this service it
+    /// is fewer than the 16 requests that an instance handles at once, so that a service which hangs does not keep all of them.
     pub at_once: u32,
 }
 
