@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::crashes::recover;
 use super::neighbours::Fault::{AnswerLost, RequestLost, Status};
 use super::*;
+use crate::clients::POLICIES;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -352,7 +353,8 @@ fn an_order_is_cancelled_at_whatever_step_it_is() {
 fn a_cancellation_overtakes_what_is_under_way() {
     // The slower the neighbours, the earlier the step that is under way when the customer cancels.
     let mut cancelled_at = Vec::new();
-    for latency in (700..4000).step_by(100) {
+    let longest = POLICIES.to("payments").timeout_ms;
+    for latency in (700..longest.into()).step_by(100) {
         let run = move || {
             open_shop();
             neighbours::slow_down(latency);
