@@ -35,6 +35,8 @@ fn routes() -> Routes {
         .route(
             post("/api/orders", api::place)
                 .summary("Order, and pay")
+                // No order is made that whoever places it will not hear of.
+                .takes(100)
                 .for_customers()
                 .header(
                     "idempotency-key",

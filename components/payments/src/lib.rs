@@ -77,6 +77,8 @@ fn routes() -> Routes {
         .route(
             post("/internal/payments/{order_id}/authorize", api::authorize)
                 .summary("Hold money for an order")
+                // No money is asked for that nobody waits for: the order may be given up meanwhile.
+                .takes(20)
                 .for_services()
                 .body::<NewPayment>()
                 .returns::<Payment>(200)

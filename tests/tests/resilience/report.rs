@@ -96,16 +96,23 @@ impl Row {
             self.recovered.is_some(),
             "it did not get back to its pace".into(),
         );
-        let called = matches!(self.mishap, Mishap::Killed | Mishap::Hung);
-        let busy = matches!(
-            self.service,
-            "products" | "inventory" | "carts" | "payments" | "orders" | "users" | "notifications"
-        );
         check(
-            !(called && busy && self.opened.is_empty()),
+            !(self.has_to_open() && self.opened.is_empty()),
             "no breaker opened".into(),
         );
         wrong
+    }
+}
+
+impl Row {
+    /// Whether somebody's breaker has to open: whoever is called all the time is missed. An account and an order are waited for
+    /// longer than the mishap lasts, so that they hang is not noticed before it is over.
+    fn has_to_open(&self) -> bool {
+        match self.mishap {
+            Mishap::Killed => self.service != "events",
+            Mishap::Hung => !matches!(self.service, "events" | "users" | "orders"),
+            Mishap::Slow | Mishap::Failing => false,
+        }
     }
 }
 
