@@ -4,7 +4,6 @@ use axum::Extension;
 use axum::extract::Request;
 use axum::response::Response;
 use http::StatusCode;
-use souk_chassis::context::REQUEST_ID;
 use souk_chassis::{Context, Problem};
 
 use crate::copies;
@@ -34,10 +33,9 @@ async fn ask(context: &Context, route: &Route, request: Request) -> Result<Respo
     }
 }
 
-/// Every service puts the request id on its answers. A server error without it is the host's, for a service that crashed,
-/// had no place left or took too long.
+/// What the host's answer for a service that broke down means to whoever asked.
 fn failure(response: &Response, service: &str) -> Option<Problem> {
-    if response.headers().contains_key(REQUEST_ID) {
+    if !souk_client::broke_down(response) {
         return None;
     }
     match response.status() {
@@ -49,10 +47,9 @@ fn failure(response: &Response, service: &str) -> Option<Problem> {
             let detail = format!("the service {service} did not answer in time");
             Some(Problem::gateway_timeout(detail))
         }
-        status if status.is_server_error() => Some(Problem::bad_gateway(format!(
+        _ => Some(Problem::bad_gateway(format!(
             "the service {service} failed"
         ))),
-        _ => None,
     }
 }
 

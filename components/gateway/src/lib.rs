@@ -7,8 +7,8 @@
 //! | preflights and `OPTIONS` are answered at once | `cors`, `routes` |
 //! | the head may not be too large | `bounds` |
 //! | whose is it? | `routes`, a table one can read |
-//! | who is it? An access token is verified with the keys of `users`, which are kept | `authentication`, `keys` |
 //! | is there room for it? | `shedding` |
+//! | who is it? An access token is verified with the keys of `users`, which are kept | `authentication`, `keys` |
 //! | is it within the limits of its client and its account? | `limits` says what they are, `limiter` counts |
 //! | may this caller make it? | `routes` |
 //! | the body may not be too large | `bounds` |

@@ -31,13 +31,12 @@ impl Guard {
         self,
         attempt: &Attempt<'_>,
         repeatable: bool,
-        make: impl FnMut() -> Request<Body>,
+        mut make: impl FnMut() -> Request<Body>,
     ) -> Answer {
         match self {
             Self::Full => guarded(attempt, repeatable, make).await,
             Self::None => {
                 let target = discovery::resolve(attempt.context, attempt.policy.service).await?;
-                let mut make = make;
                 attempt.make(&target.any()?, make()).await
             }
         }
@@ -91,13 +90,14 @@ fn outcome(policy: &Policy, answer: &Answer, took_ms: u128) -> Option<Outcome> {
     }
 }
 
-/// Whether a service has failed. Every service puts the request id on its answers, so a server error without it is the host's, for a
-/// service that crashed, had no place left or took too long. With it, only 500 means that the service does not know what to do.
+/// Whether a service has failed: it broke down, or it says itself, by 500, that it does not know what to do.
 fn has_failed(response: &Response<Body>) -> bool {
     broke_down(response) || response.status() == StatusCode::INTERNAL_SERVER_ERROR
 }
 
-fn broke_down(response: &Response<Body>) -> bool {
+/// Whether an answer is not a service's own. Every service puts the request id on its answers, so a server error without it is the
+/// host's, for a service that crashed, had no place left or took too long.
+pub fn broke_down(response: &Response<Body>) -> bool {
     response.status().is_server_error() && !response.headers().contains_key(REQUEST_ID)
 }
 
@@ -138,7 +138,11 @@ async fn attempts(
         let place = target.choose(known, &tried)?;
         let answer = attempt.make(&place, make()).await;
         made += 1;
-        let next = next(&answer);
+        // The request itself may be gone with the attempt, unless it can be made again.
+        let next = match repeatable {
+            true => next(&answer),
+            false => Next::Done,
+        };
         match &answer {
             Ok(_) => place.tell(known, true),
             // Nobody was asked.
@@ -148,16 +152,12 @@ async fn attempts(
         tried.extend(place.id().map(str::to_owned));
         drop(place);
         let elsewhere = target.has_more_than(&tried);
+        let retry = || made < policy.attempts && known.withdraw();
         let again = match next {
             Next::Done => false,
-            // The request itself may be gone with the attempt, unless it can be made again.
-            Next::Elsewhere => {
-                repeatable && (elsewhere || made < policy.attempts && known.withdraw())
-            }
-            Next::Again => repeatable && made < policy.attempts && known.withdraw(),
-            Next::AgainElsewhere => {
-                repeatable && elsewhere && made < policy.attempts && known.withdraw()
-            }
+            Next::Elsewhere => elsewhere || retry(),
+            Next::Again => retry(),
+            Next::AgainElsewhere => elsewhere && retry(),
         };
         if !again {
             return answer;

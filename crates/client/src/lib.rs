@@ -69,6 +69,7 @@ use souk_chassis::Context;
 pub use attempt::INSTANCE;
 pub use error::CallError;
 pub use faults::{Fault, NewFaults};
+pub use guard::broke_down;
 pub use operations::{CallReport, Calls, operations, report};
 pub use souk_resilience::{Policies, Policy};
 
@@ -172,12 +173,7 @@ impl<'a> Call<'a> {
             exposed: self.guard == Guard::Full,
             timeout_ms: self.timeout_ms,
         };
-        let make = || {
-            let mut request = Request::new(Body::from(self.body.clone()));
-            *request.method_mut() = self.method.clone();
-            *request.headers_mut() = self.headers.clone();
-            request
-        };
+        let make = || request(&self.method, &self.headers, &self.body);
         let response = self.guard.call(&attempt, self.repeatable, make).await?;
         Ok(Response {
             response,
@@ -299,11 +295,14 @@ async fn repeat(
     parts: &http::request::Parts,
     body: Bytes,
 ) -> Result<http::Response<Body>, CallError> {
-    let make = || {
-        let mut request = Request::new(Body::from(body.clone()));
-        *request.method_mut() = parts.method.clone();
-        *request.headers_mut() = parts.headers.clone();
-        request
-    };
+    let make = || request(&parts.method, &parts.headers, &body);
     Guard::Full.call(attempt, true, make).await
+}
+
+/// A request that can be made again.
+fn request(method: &Method, headers: &HeaderMap, body: &Bytes) -> Request<Body> {
+    let mut request = Request::new(Body::from(body.clone()));
+    *request.method_mut() = method.clone();
+    *request.headers_mut() = headers.clone();
+    request
 }

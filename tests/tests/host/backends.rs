@@ -1,6 +1,7 @@
 //! Stores and databases on servers: the same as in files, also when the server goes away and comes back.
 
-use souk_tests::{Host, Launch, client, libsql_server, redis_server, souk_only};
+use crate::at_once;
+use souk_tests::{Host, Launch, libsql_server, redis_server, souk_only};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
@@ -78,24 +79,12 @@ fn a_counter_in_redis_counts_and_nothing_else_does() {
     assert_eq!(host.get("/kv/get?store=default&key=word").text, "abc");
 }
 
-/// What many clients get who ask two hosts at once, each for the path of its number.
-fn at_once(hosts: [&Host; 2], path: impl Fn(usize) -> String) -> Vec<String> {
-    let ask = |url: String| client().get(url).send().unwrap().text().unwrap();
-    std::thread::scope(|scope| {
-        let asked: Vec<_> = (0..60)
-            .map(|number| format!("{}{}", hosts[number % 2].url, path(number)))
-            .map(|url| scope.spawn(move || ask(url)))
-            .collect();
-        asked.into_iter().map(|a| a.join().unwrap()).collect()
-    })
-}
-
 #[test]
 fn what_two_hosts_change_at_once_in_redis_is_all_there() {
     souk_only!();
     let redis = redis_server!();
     let (one, two) = (with_redis(&redis.url()), with_redis(&redis.url()));
-    let both = [&one, &two];
+    let both = &[&one, &two];
     let mut sums: Vec<u32> = at_once(both, |_| "/atomics/increment?store=other&key=n".into())
         .iter()
         .map(|sum| sum.parse().unwrap())

@@ -1,6 +1,7 @@
 //! Each capability: what it allows, and what it refuses.
 
-use souk_tests::{Host, Launch, client, souk_only};
+use crate::at_once;
+use souk_tests::{Host, Launch, souk_only};
 use std::io::{Read, Write};
 use std::net::TcpListener;
 
@@ -80,24 +81,12 @@ fn a_counter_counts_and_nothing_else_does() {
     assert_eq!(host.get("/kv/get?store=default&key=word").text, "abc");
 }
 
-/// What many clients get who ask at once, each for the path of their number.
-fn at_once(host: &Host, path: impl Fn(usize) -> String) -> Vec<String> {
-    let ask = |url: String| client().get(url).send().unwrap().text().unwrap();
-    std::thread::scope(|scope| {
-        let asked: Vec<_> = (0..60)
-            .map(|number| format!("{}{}", host.url, path(number)))
-            .map(|url| scope.spawn(move || ask(url)))
-            .collect();
-        asked.into_iter().map(|a| a.join().unwrap()).collect()
-    })
-}
-
 #[test]
 fn what_many_instances_change_at_once_is_all_there_also_after_a_power_cut() {
     souk_only!();
     let dir = tempfile::tempdir().unwrap();
     let host = Launch::fixtures().dir(dir.path()).start();
-    let mut sums: Vec<u32> = at_once(&host, |_| "/atomics/increment?store=other&key=n".into())
+    let mut sums: Vec<u32> = at_once(&[&host], |_| "/atomics/increment?store=other&key=n".into())
         .iter()
         .map(|sum| sum.parse().unwrap())
         .collect();
@@ -105,11 +94,11 @@ fn what_many_instances_change_at_once_is_all_there_also_after_a_power_cut() {
     assert_eq!(sums, (1..=60).collect::<Vec<_>>());
 
     // From nothing and from something: both are the beginning of a swap.
-    let appended = at_once(&host, |client| {
+    let appended = at_once(&[&host], |client| {
         format!("/atomics/append?store=other&key=words&value=w{client}")
     });
     assert!(appended.iter().all(|answer| answer == "ok"));
-    let made = at_once(&host, |client| {
+    let made = at_once(&[&host], |client| {
         format!("/atomics/create?store=other&key=one&value=w{client}")
     });
     assert_eq!(made.iter().filter(|answer| *answer == "made").count(), 1);
