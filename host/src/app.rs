@@ -9,11 +9,12 @@ use crate::component::{self, Sources};
 use crate::dispatch::{Dispatcher, Loaded, Reuse};
 use crate::engine;
 use crate::instance::{ComponentGrants, Shared};
+use crate::load;
 use crate::manifest::Manifest;
 use crate::problems::Problems;
 use crate::router::Router;
 use crate::runtime_config::RuntimeConfig;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -207,7 +208,9 @@ fn grant(
     else {
         return Err(problems);
     };
-    let mut environment = component.environment.clone();
+    let (name, value) = load::ENVIRONMENT;
+    let mut environment = BTreeMap::from([(name.to_owned(), value.to_owned())]);
+    environment.extend(component.environment.clone());
     environment.extend(env.iter().cloned());
     problems.into_result(ComponentGrants {
         id: id.into(),

@@ -7,6 +7,7 @@
 use crate::body::EventStream;
 use crate::cli::{Interval, Span};
 use crate::instance::{ComponentGrants, InstanceState, Shared};
+use crate::load::{self, Load, Running};
 use crate::problem_response::Problem;
 use crate::router::Match;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
@@ -68,14 +69,15 @@ pub type Place = Arc<OwnedSemaphorePermit>;
 
 /// What the host and the instance that serves a request share about it.
 pub struct Ticket {
-    place: Option<Place>,
+    /// Of one from outside.
+    held: Option<(Place, Running)>,
     instance: Arc<OnceLock<Arc<AtomicBool>>>,
 }
 
 impl Ticket {
-    fn new(place: Option<Place>) -> Self {
+    fn new(held: Option<(Place, Running)>) -> Self {
         Self {
-            place,
+            held,
             instance: Arc::default(),
         }
     }
@@ -84,6 +86,7 @@ impl Ticket {
 /// All components of the application, ready to answer.
 pub struct Dispatcher {
     components: HashMap<String, ProxyHandler<Handler>>,
+    load: Arc<Load>,
     reuse: Reuse,
     /// Streams of events end.
     stopping: CancellationToken,
@@ -127,6 +130,7 @@ impl Dispatcher {
             .collect();
         Self {
             components,
+            load: Load::watched(),
             reuse,
             stopping,
             lapsing,
@@ -149,7 +153,9 @@ impl Dispatcher {
         place: Place,
     ) -> Response<WasiBody> {
         describe(route, client, &mut request);
-        self.call(&route.target.component, request, Some(place))
+        let (running, told) = self.load.begin();
+        request.headers_mut().insert(load::HEADER, told);
+        self.call(&route.target.component, request, Some((place, running)))
             .await
     }
 
@@ -168,13 +174,13 @@ impl Dispatcher {
         &self,
         component: &str,
         request: Request<WasiBody>,
-        place: Option<Place>,
+        held: Option<(Place, Running)>,
     ) -> Response<WasiBody> {
         let Some(handler) = self.components.get(component) else {
             return Problem::NoRoute.response();
         };
         let begun = Instant::now();
-        let ticket = Ticket::new(place);
+        let ticket = Ticket::new(held);
         let instance = ticket.instance.clone();
         match handler.handle(ticket, request).await {
             Ok(response) if EventStream::is(&response) => {
@@ -446,11 +452,11 @@ impl WorkerState for Worker {
     ) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
         let (timeout, timed_out) = (self.request_timeout, self.timed_out.clone());
         let _ = ticket.instance.set(self.cut.clone());
-        let place = ticket.place;
+        let held = ticket.held;
         Box::pin(async move {
             tokio::time::sleep(timeout).await;
             timed_out.store(true, Ordering::Relaxed);
-            drop(place);
+            drop(held);
         })
     }
 

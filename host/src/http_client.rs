@@ -1,4 +1,5 @@
-//! The host's own HTTP requests, to servers that its command line and runtime configuration name.
+//! HTTP over the network: connections for whoever sends requests, and the host's own requests, to servers that its command line and
+//! runtime configuration name.
 
 use anyhow::{Context, anyhow};
 use bytes::Bytes;
@@ -17,27 +18,38 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Idle connections are closed before common servers close theirs.
 const POOL_IDLE: Duration = Duration::from_secs(20);
 
-/// A client with a connection pool. Cheap to clone.
+/// Connections to servers, kept for the next request.
+pub type Pool<B> = Client<HttpsConnector<HttpConnector>, B>;
+
+/// A pool without connections yet. How long one may take to be made is limited where it is said.
+pub fn pool<B>(connect_timeout: Option<Duration>) -> Pool<B>
+where
+    B: Body + Send,
+    B::Data: Send,
+{
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(connect_timeout);
+    let connector = HttpsConnectorBuilder::new()
+        .with_webpki_roots()
+        .https_or_http()
+        .enable_all_versions()
+        .wrap_connector(tcp);
+    Client::builder(TokioExecutor::new())
+        .pool_idle_timeout(POOL_IDLE)
+        .pool_timer(TokioTimer::new())
+        .build(connector)
+}
+
+/// A client for the host itself. Cheap to clone.
 #[derive(Clone)]
-pub struct HttpClient(Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
+pub struct HttpClient(Pool<Full<Bytes>>);
 
 impl HttpClient {
     /// A client without connections yet.
     pub fn new() -> Self {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        let connector = HttpsConnectorBuilder::new()
-            .with_webpki_roots()
-            .https_or_http()
-            .enable_all_versions()
-            .wrap_connector(tcp);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_idle_timeout(POOL_IDLE)
-            .pool_timer(TokioTimer::new())
-            .build(connector);
-        Self(client)
+        Self(pool(Some(CONNECT_TIMEOUT)))
     }
 
     /// The answer to a request, read to its end.

@@ -19,6 +19,7 @@ mod dispatch;
 mod engine;
 mod http_client;
 mod instance;
+mod load;
 mod manifest;
 mod pool;
 mod problem_response;

@@ -10,7 +10,7 @@ pub const POLICIES: Policies = Policies(&[
     Policy::row("carts",          5_000,   2,        5_000,     12),
     Policy::row("events",         5_000,   2,        5_000,      6),
     Policy::row("inventory",      2_000,   2,        1_500,     12),
-    Policy::row("notifications",  4_000,   2,        3_000,      8),
+    Policy::row("notifications",  3_000,   2,        2_500,      8),
     // An order takes as long as its payment, so only one that never ends is too slow.
     Policy::row("orders",        15_000,   2,       15_000,     12),
     Policy::row("payments",      15_000,   2,       15_000,      8),

@@ -4,12 +4,13 @@
 //! timer comes, beside the requests that are being worked on. An instance lives for a hundred requests or so and sees a part of them
 //! only, so they write down what each has under way in the gateway's database, which flushes nothing, and look at the sum.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use http::{HeaderMap, HeaderValue};
 use souk_chassis::background::now;
 use souk_chassis::{Context, Problem};
-use souk_resilience::limit::{Importance, Limit};
+use souk_resilience::limit::{Importance, Limit, WINDOW};
 use uuid::Uuid;
 
 use crate::store;
@@ -28,7 +29,7 @@ static KNOWN: Mutex<Known> = Mutex::new(Known {
     instance: None,
     running: 0,
     admitted: 0,
-    limit: Limit::NONE,
+    limit: Limit::NEW,
     others: store::Others {
         running: 0,
         count: 0,
@@ -75,22 +76,56 @@ impl Drop for Running {
     }
 }
 
+/// A host that knows how much there is to do says in this variable in which header it tells it.
+const LOAD_HEADER: &str = "SOUK_LOAD_HEADER";
+
 /// Lets a request in, or refuses it.
-pub async fn admit(context: &Context, importance: Importance) -> Result<Running, Problem> {
+pub async fn admit(
+    context: &Context,
+    headers: &HeaderMap,
+    importance: Importance,
+) -> Result<Option<Running>, Problem> {
+    static HEADER: LazyLock<String> =
+        LazyLock::new(|| std::env::var(LOAD_HEADER).unwrap_or_default());
+    match HEADER.as_str() {
+        "" => count(context, importance).await.map(Some),
+        header => told(headers.get(header), importance).map(|()| None),
+    }
+}
+
+/// As the host says how many requests are being worked on, and how many are good: `37/120`.
+fn told(load: Option<&HeaderValue>, importance: Importance) -> Result<(), Problem> {
+    let parts = load.and_then(|load| load.to_str().ok()?.split_once('/'));
+    let Some((running, limit)) = parts else {
+        return Ok(());
+    };
+    match (running.parse(), limit.parse()) {
+        (Ok(running), Ok(limit)) if !Limit::of(limit).admits(running, importance) => Err(refusal()),
+        _ => Ok(()),
+    }
+}
+
+fn refusal() -> Problem {
+    Problem::unavailable(
+        "the shop has more to do than it can; try again in a moment",
+        1,
+    )
+}
+
+/// As the gateway itself has found out.
+async fn count(context: &Context, importance: Importance) -> Result<Running, Problem> {
     let now = now();
     if now >= known().read_at + FRESH_FOR {
         look(context, now).await;
     }
     let mut known = known();
     if !known.limit.admits(known.total(), importance) {
-        return Err(Problem::unavailable(
-            "the shop has more to do than it can; try again in a moment",
-            1,
-        ));
+        return Err(refusal());
     }
     known.running += 1;
     known.admitted += 1;
     if !std::mem::replace(&mut known.is_watched, true) {
+        known.limit.begin(now);
         spin_sdk::wasip3::spawn(watch(context.unhurried()));
     }
     Ok(Running(()))
@@ -138,7 +173,7 @@ async fn observe(waited: f64, now: i64) -> Result<(), souk_store::Error> {
     let (instance, running, before, after, is_told) = {
         let mut known = known();
         let (before, total) = (known.limit.size(), known.total());
-        known.limit.observe(waited, total);
+        known.limit.observe(waited, total, now);
         let is_told = now >= known.told_at + TELL_EVERY || known.running == 0;
         if is_told {
             known.told_at = now;
@@ -152,7 +187,7 @@ async fn observe(waited: f64, now: i64) -> Result<(), souk_store::Error> {
         )
     };
     if (after - before).abs() > f64::EPSILON {
-        store::set_limit(after, now, FRESH_FOR).await?;
+        store::set_limit(after, now, WINDOW).await?;
     }
     if is_told {
         store::note_running(instance, running, now).await?;
@@ -179,10 +214,10 @@ mod tests {
         block_on(store::note_running(other, 30, start)).unwrap();
         let (size, others) = block_on(store::load(one, start)).unwrap();
         assert_eq!((others.running, others.count), (30, 1));
-        assert!(size > 500.0, "nothing is refused at first");
+        assert!(size > 100.0, "nothing is refused at first");
 
-        block_on(store::set_limit(20.0, start, FRESH_FOR)).unwrap();
-        block_on(store::set_limit(90.0, start + 1, FRESH_FOR)).unwrap();
+        block_on(store::set_limit(20.0, start, WINDOW)).unwrap();
+        block_on(store::set_limit(90.0, start + 1, WINDOW)).unwrap();
         let (size, _) = block_on(store::load(one, start)).unwrap();
         assert!(
             (size - 20.0).abs() < 0.1,
@@ -196,5 +231,19 @@ mod tests {
             "the other one has gone"
         );
         block_on(store::forget_running(start + 120_000)).unwrap();
+    }
+
+    #[test]
+    fn what_the_host_says_counts() {
+        let refused = |load: &str, importance| {
+            let load = HeaderValue::from_str(load).unwrap();
+            told(Some(&load), importance).is_err()
+        };
+        assert!(!refused("29/40", Importance::Ordinary) && refused("30/40", Importance::Ordinary));
+        assert!(!refused("39/40", Importance::High) && refused("40/40", Importance::High));
+        assert!(!refused("400/40", Importance::Vital));
+        assert!(
+            !refused("whatever", Importance::Ordinary) && told(None, Importance::Ordinary).is_ok()
+        );
     }
 }

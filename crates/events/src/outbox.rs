@@ -147,10 +147,11 @@ impl Outbox {
         Ok(more.is_some_and(|Column(more)| more))
     }
 
-    /// The broker is not to be reached: nobody tries for a while, which doubles from a fifth of a second up to fifteen.
+    /// The broker is not to be reached: nobody tries for a while, which doubles from a fifth of a second up to three. One call in so long
+    /// burdens nobody, and what waits is on its way soon after the broker is back.
     async fn postpone(&self) -> Result<(), Error> {
         const SQL: &str = "UPDATE outbox_progress SET failures = failures + 1, \
-                           due_at = ?1 + min(15000, 200 << min(failures, 7)) RETURNING 1";
+                           due_at = ?1 + (200 << min(failures, 4)) RETURNING 1";
         let postponed = self.database.write_one::<()>(SQL, [now().into()]);
         postponed.await.map(drop)
     }
@@ -276,6 +277,12 @@ mod tests {
             panic!("a row");
         };
         assert_eq!(failures, 1);
+        (0..20).for_each(|_| block_on(OUTBOX.postpone()).unwrap());
+        let Some(Column(due_at)) = run("SELECT due_at FROM outbox_progress").unwrap() else {
+            panic!("a row");
+        };
+        let pause = due_at - now();
+        assert!((3_000..=3_200).contains(&pause), "{pause}");
     }
 
     #[test]

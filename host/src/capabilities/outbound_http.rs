@@ -10,13 +10,10 @@ use super::allowed_hosts::{
 use super::faults::Faults;
 use crate::body::IdleTimeout;
 use crate::dispatch::Dispatcher;
+use crate::http_client::{self, Pool};
 use http::uri::{Authority, Scheme};
 use http::{HeaderName, Request, Response, Uri, header};
 use http_body_util::BodyExt;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 use wasmtime_wasi_http::{
@@ -26,12 +23,10 @@ use wasmtime_wasi_http::{
 
 /// What a guest gets that sets no timeout of its own, as in Spin.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
-/// Idle connections are closed before common servers close theirs.
-const POOL_IDLE: Duration = Duration::from_secs(20);
 
 /// Phase two: the way out, shared by all components.
 pub struct Outbound {
-    client: Client<HttpsConnector<HttpConnector>, WasiBody>,
+    client: Pool<WasiBody>,
     dispatcher: Weak<Dispatcher>,
     /// Where the application is served, once it is.
     own_address: OnceLock<Authority>,
@@ -42,20 +37,8 @@ pub struct Outbound {
 impl Outbound {
     /// A client with a connection pool; chained requests go to `dispatcher`.
     pub fn new(dispatcher: Weak<Dispatcher>, faults: Option<Faults>) -> Self {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        let connector = HttpsConnectorBuilder::new()
-            .with_webpki_roots()
-            .https_or_http()
-            .enable_all_versions()
-            .wrap_connector(tcp);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_idle_timeout(POOL_IDLE)
-            .pool_timer(TokioTimer::new())
-            .build(connector);
         Self {
-            client,
+            client: http_client::pool(None),
             dispatcher,
             own_address: OnceLock::new(),
             faults,

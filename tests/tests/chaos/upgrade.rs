@@ -1,9 +1,10 @@
-//! A service that is upgraded while people use the shop.
+//! Services that are upgraded while they are used: one of two versions that work together, and one of the shop.
 
 use rusqlite::Connection;
-use souk_tests::{Cluster, audit, souk_only};
+use souk_tests::{Cluster, Host, Launch, Reply, audit, client, souk_only};
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::load::{Closing, Load};
@@ -67,4 +68,76 @@ fn orders_is_upgraded_under_load_and_no_order_is_lost_or_doubled() {
     let (fits, text) = site::audit(&url, cluster.dir(), "database", &answers, scratch.path());
     println!("{text}");
     assert!(fits, "{text}");
+}
+
+/// A version of `notes`, one of the fixtures, on the database that is in a folder.
+fn notes(version: u32, dir: &Path) -> Host {
+    Launch::of(&format!("tests/fixtures/notes_{version}.toml"))
+        .runtime_config_of("[sqlite_database.notes]\ntype = \"spin\"\npath = \"notes.db\"\n")
+        .dir(dir)
+        .start()
+}
+
+/// Keeps a note at one address and reads it at the other, again and again, wherever they are just now; says how often.
+fn keep_notes(writer: usize, addresses: &Mutex<[String; 2]>, over: &AtomicBool) -> u32 {
+    let mut count = 0;
+    while !over.load(Ordering::Relaxed) {
+        let [put, get] = addresses.lock().unwrap().clone();
+        let (put, get) = if count % 2 == 0 {
+            (put, get)
+        } else {
+            (get, put)
+        };
+        let (id, words) = (format!("{writer}-{}", count % 3), format!("words{count}"));
+        let answer = ask(&put, &format!("/put?id={id}&words={words}"));
+        assert_eq!(answer, "ok", "{put}");
+        assert_eq!(
+            ask(&get, &format!("/get?id={id}")),
+            words,
+            "kept at {put}, read at {get}"
+        );
+        count += 1;
+    }
+    count
+}
+
+fn ask(address: &str, path: &str) -> String {
+    let reply = Reply::to(client().get(format!("{address}{path}")));
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    reply.text
+}
+
+#[test]
+fn two_versions_work_on_one_database_and_either_can_be_taken_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let old = notes(1, dir.path());
+    ask(&old.url, "/put?id=early&words=bird");
+    let addresses = Mutex::new([old.url.clone(), old.url.clone()]);
+    let (over, kept) = (AtomicBool::new(false), AtomicU32::new(0));
+    let work = Duration::from_secs(1);
+    std::thread::scope(|scope| {
+        let (addresses, over, kept) = (&addresses, &over, &kept);
+        let _closing = Closing(over);
+        for writer in 0..4 {
+            scope.spawn(move || {
+                kept.fetch_add(keep_notes(writer, addresses, over), Ordering::Relaxed)
+            });
+        }
+        let send_to = |both: [&Host; 2]| {
+            *addresses.lock().unwrap() = both.map(|host| host.url.clone());
+            std::thread::sleep(work);
+        };
+        let new = notes(2, dir.path());
+        send_to([&old, &new]);
+        // The new one was no good: back, and forth again once it is mended.
+        send_to([&old, &old]);
+        new.kill();
+        let new = notes(2, dir.path());
+        send_to([&old, &new]);
+        send_to([&new, &new]);
+        old.kill();
+        std::thread::sleep(work);
+        assert_eq!(ask(&new.url, "/get?id=early"), "bird");
+    });
+    assert!(kept.into_inner() > 100);
 }

@@ -48,8 +48,9 @@ enum Mishap {
 
 const MISHAPS: [Mishap; 4] = [Mishap::Killed, Mishap::Hung, Mishap::Slow, Mishap::Failing];
 
-/// How long each lasts, and how long it was quiet before.
+/// How long each lasts, at most where a breaker has to open (it cannot before calls have timed out), and how long it was quiet before.
 const LASTS: Duration = Duration::from_secs(8);
+const AT_MOST: Duration = Duration::from_secs(16);
 const BEFORE: Duration = Duration::from_secs(4);
 /// How long the shop has to get back to its pace.
 const RECOVERY: Duration = Duration::from_secs(10);
@@ -63,6 +64,16 @@ impl Mishap {
             Self::Hung => _ = cluster.run(&format!("hang {service}")),
             Self::Slow => order(shop, service, callers, &json!({"latency_ms": 2_000})),
             Self::Failing => order(shop, service, callers, &json!({"error_percent": 50})),
+        }
+    }
+
+    /// Whether somebody's breaker has to open: whoever is called all the time is missed. An order is waited for as long as a
+    /// mishap lasts, so that they hang is not noticed before it is over; and a broker is called too seldom.
+    fn has_to_open(self, service: &str) -> bool {
+        match self {
+            Self::Killed => service != "events",
+            Self::Hung => !matches!(service, "events" | "orders"),
+            Self::Slow | Self::Failing => false,
         }
     }
 
@@ -157,7 +168,8 @@ fn endure(
     let begun = Instant::now();
     mishap.begin(cluster, shop, service, callers);
     let mut opened: Vec<String> = Vec::new();
-    while begun.elapsed() < LASTS {
+    let has_to_open = mishap.has_to_open(service);
+    while begun.elapsed() < LASTS || has_to_open && opened.is_empty() && begun.elapsed() < AT_MOST {
         std::thread::sleep(Duration::from_millis(500));
         for caller in open_breakers(shop, service) {
             if !opened.contains(&caller) {

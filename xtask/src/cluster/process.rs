@@ -332,6 +332,10 @@ mod tests {
         assert!(!cluster.signal(&other, Signal::SIGKILL).unwrap());
 
         let ours = instance("products-1", child.id());
+        // It has its arguments, by which it is known, a moment after it was made.
+        while cluster.condition(&ours) == Condition::Dead {
+            thread::sleep(PAUSE);
+        }
         assert!(cluster.signal(&ours, Signal::SIGSTOP).unwrap());
         while cluster.condition(&ours) != Condition::Stopped {
             thread::sleep(PAUSE);
