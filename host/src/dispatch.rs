@@ -7,7 +7,7 @@
 use crate::body::EventStream;
 use crate::cli::{Interval, Span};
 use crate::instance::{ComponentGrants, InstanceState, Shared};
-use crate::load::{self, Load, Running};
+use crate::load::{Load, Running};
 use crate::problem_response::Problem;
 use crate::router::Match;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
@@ -152,9 +152,10 @@ impl Dispatcher {
         client: SocketAddr,
         place: Place,
     ) -> Response<WasiBody> {
+        let Some(running) = self.load.begin(&request) else {
+            return Problem::Overloaded.response();
+        };
         describe(route, client, &mut request);
-        let (running, told) = self.load.begin();
-        request.headers_mut().insert(load::HEADER, told);
         self.call(&route.target.component, request, Some((place, running)))
             .await
     }
@@ -173,12 +174,13 @@ impl Dispatcher {
     async fn call(
         &self,
         component: &str,
-        request: Request<WasiBody>,
+        mut request: Request<WasiBody>,
         held: Option<(Place, Running)>,
     ) -> Response<WasiBody> {
         let Some(handler) = self.components.get(component) else {
             return Problem::NoRoute.response();
         };
+        self.load.tell(request.headers_mut());
         let begun = Instant::now();
         let ticket = Ticket::new(held);
         let instance = ticket.instance.clone();

@@ -1,10 +1,12 @@
-//! How much there is to do, which only the host sees as a whole.
+//! How much there is to do, which only the host sees as a whole, and what follows when that is too much.
 //!
-//! With each request from outside goes what is known, in a header: how many requests are being worked on, and how many are good ([`Limit`]). A component that
-//! knows what its requests matter can then refuse some of them, before it does anything for them. That there is such a header, a
+//! Whoever only looks around matters least, and is mostly most of what there is: the host refuses them itself, at a small part of what a component would
+//! need for it. They have a part of the [`Limit`] for themselves, so that neither they nor the others starve. With each other
+//! request goes what is known, in a header: how many of these others are being worked on, and how many are good. A component that
+//! knows what its requests matter can then refuse some before it does anything for them. That there is such a header, a
 //! variable of the environment says, because anybody can send a header to a host that does not know it.
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 use souk_resilience::limit::Limit;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,28 +14,37 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// `<being worked on>/<limit>`, without the request that has it.
+/// `<being worked on>/<limit>`: of those who do not only look around, the request that has it among them.
 pub const HEADER: HeaderName = HeaderName::from_static("x-souk-load");
 /// The name of the variable, and what is in it: the header's name.
 pub const ENVIRONMENT: (&str, &str) = ("SOUK_LOAD_HEADER", "x-souk-load");
+
+/// The part of the limit for those who only look around; the rest is for the others.
+const BROWSING_SHARE: f64 = 0.75;
 
 /// How often it is looked how long work waits.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// What there is to do.
 pub struct Load {
-    running: AtomicU32,
+    browsing: AtomicU32,
+    others: AtomicU32,
     limit: Mutex<Limit>,
     /// There is something to do again.
     begun: Notify,
 }
 
 /// A request that is being worked on; dropped when its answer begins.
-pub struct Running(Arc<Load>);
+pub struct Running {
+    load: Arc<Load>,
+    is_browsing: bool,
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.running.fetch_sub(1, Ordering::Relaxed);
+        self.load
+            .count(self.is_browsing)
+            .fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -41,23 +52,61 @@ impl Load {
     /// Nothing to do yet. What there is to come is watched until the runtime ends.
     pub fn watched() -> Arc<Self> {
         let load = Arc::new(Self {
-            running: AtomicU32::new(0),
-            limit: Mutex::new(Limit::NEW),
+            browsing: AtomicU32::new(0),
+            others: AtomicU32::new(0),
+            limit: Mutex::new(Limit::NONE),
             begun: Notify::new(),
         });
         tokio::spawn(load.clone().watch());
         load
     }
 
-    /// Counts a request in, and says how much there was to do before.
-    pub fn begin(self: &Arc<Self>) -> (Running, HeaderValue) {
-        let before = self.running.fetch_add(1, Ordering::Relaxed);
-        if before == 0 {
+    /// Counts a request in; none where it is to be refused.
+    pub fn begin<B>(self: &Arc<Self>, request: &Request<B>) -> Option<Running> {
+        let is_browsing = is_browsing(request);
+        if is_browsing && !self.has_room_for_browsing() {
+            return None;
+        }
+        let was_idle = self.running() == 0;
+        self.count(is_browsing).fetch_add(1, Ordering::Relaxed);
+        if was_idle {
             self.begun.notify_one();
         }
-        let told = format!("{before}/{:.0}", self.limit().size().floor());
-        let told = HeaderValue::try_from(told).expect("digits");
-        (Running(self.clone()), told)
+        Some(Running {
+            load: self.clone(),
+            is_browsing,
+        })
+    }
+
+    /// Tells whoever gets a request how much there is to do.
+    pub fn tell(&self, headers: &mut HeaderMap) {
+        let others = self.others.load(Ordering::Relaxed);
+        let told = format!("{others}/{:.0}", self.share(1.0 - BROWSING_SHARE));
+        headers.insert(HEADER, HeaderValue::try_from(told).expect("digits"));
+    }
+
+    fn has_room_for_browsing(&self) -> bool {
+        f64::from(self.browsing.load(Ordering::Relaxed)) < self.share(BROWSING_SHARE)
+    }
+
+    /// A part of the limit; all of it where it keeps nobody out.
+    fn share(&self, part: f64) -> f64 {
+        let limit = *self.limit();
+        match limit.is_in_force() {
+            true => (limit.size() * part).floor(),
+            false => limit.size(),
+        }
+    }
+
+    fn count(&self, is_browsing: bool) -> &AtomicU32 {
+        match is_browsing {
+            true => &self.browsing,
+            false => &self.others,
+        }
+    }
+
+    fn running(&self) -> u32 {
+        self.browsing.load(Ordering::Relaxed) + self.others.load(Ordering::Relaxed)
     }
 
     /// Sees how long work waits by how late a timer comes: it has to wait for everything else that is ready.
@@ -65,20 +114,73 @@ impl Load {
         let start = Instant::now();
         let now = || i64::try_from(start.elapsed().as_millis()).unwrap_or(i64::MAX);
         loop {
-            let running = self.running.load(Ordering::Relaxed);
-            if running == 0 {
+            if self.running() == 0 {
                 self.begun.notified().await;
                 self.limit().begin(now());
             }
             let due = Instant::now() + LOOK_EVERY;
             tokio::time::sleep_until(due).await;
             let late = due.elapsed().as_secs_f64() * 1_000.0;
-            self.limit()
-                .observe(late, self.running.load(Ordering::Relaxed), now());
+            self.limit().observe(late, self.running(), now());
         }
     }
 
     fn limit(&self) -> std::sync::MutexGuard<'_, Limit> {
         self.limit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a request is nobody's in particular, changes nothing, and is no question about health: somebody looks around.
+fn is_browsing<B>(request: &Request<B>) -> bool {
+    const CREDENTIALS: [HeaderName; 2] = [header::AUTHORIZATION, header::COOKIE];
+    const HEALTH: [&str; 4] = ["/healthz", "/livez", "/readyz", "/api/health"];
+    matches!(*request.method(), Method::GET | Method::HEAD)
+        && !CREDENTIALS
+            .iter()
+            .any(|name| request.headers().contains_key(name))
+        && !HEALTH.contains(&request.uri().path())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn request(method: Method, path: &str) -> Request<()> {
+        Request::builder()
+            .method(method)
+            .uri(path)
+            .body(())
+            .unwrap()
+    }
+
+    #[tokio::test]
+    async fn who_only_looks_around_is_refused_by_the_host() {
+        let load = Load::watched();
+        *load.limit() = Limit::of(40.0);
+        let page = request(Method::GET, "/api/products");
+        let mut running: Vec<_> = std::iter::from_fn(|| load.begin(&page))
+            .take(1_000)
+            .collect();
+        assert_eq!(running.len(), 30, "three quarters of the limit");
+        let order = request(Method::POST, "/api/orders");
+        running.extend((0..200).map(|_| load.begin(&order).unwrap()));
+        running.push(load.begin(&request(Method::GET, "/healthz")).unwrap());
+        for credentials in [header::AUTHORIZATION, header::COOKIE] {
+            let mut own = request(Method::GET, "/api/ops/services");
+            own.headers_mut()
+                .insert(credentials, HeaderValue::from_static("x"));
+            running.push(load.begin(&own).unwrap());
+        }
+        let mut headers = HeaderMap::new();
+        load.tell(&mut headers);
+        assert_eq!(headers[HEADER], "203/10");
+        *load.limit() = Limit::NONE;
+        load.tell(&mut headers);
+        assert_eq!(headers[HEADER], "203/512");
+        assert!(load.begin(&page).is_some());
+        *load.limit() = Limit::of(40.0);
+        drop(running);
+        assert!(load.begin(&page).is_some());
     }
 }

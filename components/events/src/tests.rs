@@ -65,6 +65,7 @@ fn context() -> Context {
         traceparent: None,
         caller: None,
         deadline: None,
+        load: None,
     }
 }
 

@@ -15,4 +15,4 @@ CREATE TABLE IF NOT EXISTS load_limit (
     at   INTEGER NOT NULL
 );
 
-INSERT OR IGNORE INTO load_limit (id, size, at) VALUES (1, 128, 0);
+INSERT OR IGNORE INTO load_limit (id, size, at) VALUES (1, 512, 0);

@@ -218,6 +218,7 @@ mod tests {
             traceparent: None,
             caller: None,
             deadline: None,
+            load: None,
         }
     }
 

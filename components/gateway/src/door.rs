@@ -62,7 +62,7 @@ async fn serve(context: Context, request: Request, next: Next, settings: &Settin
         .as_ref()
         .map_or(Importance::Ordinary, |route| route.importance);
     // Before anything that costs something.
-    let _running = match shedding::admit(&context, request.headers(), importance).await {
+    let _running = match shedding::admit(&context, importance).await {
         Ok(running) => running,
         Err(problem) => return problem.into_response(),
     };

@@ -4,12 +4,11 @@
 //! timer comes, beside the requests that are being worked on. An instance lives for a hundred requests or so and sees a part of them
 //! only, so they write down what each has under way in the gateway's database, which flushes nothing, and look at the sum.
 
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, HeaderValue};
 use souk_chassis::background::now;
-use souk_chassis::{Context, Problem};
+use souk_chassis::{Context, Load, Problem};
 use souk_resilience::limit::{Importance, Limit, WINDOW};
 use uuid::Uuid;
 
@@ -29,7 +28,7 @@ static KNOWN: Mutex<Known> = Mutex::new(Known {
     instance: None,
     running: 0,
     admitted: 0,
-    limit: Limit::NEW,
+    limit: Limit::NONE,
     others: store::Others {
         running: 0,
         count: 0,
@@ -76,32 +75,20 @@ impl Drop for Running {
     }
 }
 
-/// A host that knows how much there is to do says in this variable in which header it tells it.
-const LOAD_HEADER: &str = "SOUK_LOAD_HEADER";
-
 /// Lets a request in, or refuses it.
-pub async fn admit(
-    context: &Context,
-    headers: &HeaderMap,
-    importance: Importance,
-) -> Result<Option<Running>, Problem> {
-    static HEADER: LazyLock<String> =
-        LazyLock::new(|| std::env::var(LOAD_HEADER).unwrap_or_default());
-    match HEADER.as_str() {
-        "" => count(context, importance).await.map(Some),
-        header => told(headers.get(header), importance).map(|()| None),
+pub async fn admit(context: &Context, importance: Importance) -> Result<Option<Running>, Problem> {
+    match context.load {
+        Some(load) => told(load, importance).map(|()| None),
+        None => count(context, importance).await.map(Some),
     }
 }
 
-/// As the host says how many requests are being worked on, and how many are good: `37/120`.
-fn told(load: Option<&HeaderValue>, importance: Importance) -> Result<(), Problem> {
-    let parts = load.and_then(|load| load.to_str().ok()?.split_once('/'));
-    let Some((running, limit)) = parts else {
-        return Ok(());
-    };
-    match (running.parse(), limit.parse()) {
-        (Ok(running), Ok(limit)) if !Limit::of(limit).admits(running, importance) => Err(refusal()),
-        _ => Ok(()),
+/// As the host says how many requests are being worked on, and how many are good.
+fn told(load: Load, importance: Importance) -> Result<(), Problem> {
+    let others = load.running.saturating_sub(1);
+    match Limit::of(load.limit.into()).admits(others, importance) {
+        true => Ok(()),
+        false => Err(refusal()),
     }
 }
 
@@ -214,7 +201,7 @@ mod tests {
         block_on(store::note_running(other, 30, start)).unwrap();
         let (size, others) = block_on(store::load(one, start)).unwrap();
         assert_eq!((others.running, others.count), (30, 1));
-        assert!(size > 100.0, "nothing is refused at first");
+        assert!(size > 500.0, "nothing is refused at first");
 
         block_on(store::set_limit(20.0, start, WINDOW)).unwrap();
         block_on(store::set_limit(90.0, start + 1, WINDOW)).unwrap();
@@ -235,15 +222,10 @@ mod tests {
 
     #[test]
     fn what_the_host_says_counts() {
-        let refused = |load: &str, importance| {
-            let load = HeaderValue::from_str(load).unwrap();
-            told(Some(&load), importance).is_err()
-        };
-        assert!(!refused("29/40", Importance::Ordinary) && refused("30/40", Importance::Ordinary));
-        assert!(!refused("39/40", Importance::High) && refused("40/40", Importance::High));
-        assert!(!refused("400/40", Importance::Vital));
-        assert!(
-            !refused("whatever", Importance::Ordinary) && told(None, Importance::Ordinary).is_ok()
-        );
+        let refused =
+            |running, limit, importance| told(Load { running, limit }, importance).is_err();
+        assert!(!refused(30, 40, Importance::Ordinary) && refused(31, 40, Importance::Ordinary));
+        assert!(!refused(40, 40, Importance::High) && refused(41, 40, Importance::High));
+        assert!(!refused(400, 40, Importance::Vital));
     }
 }

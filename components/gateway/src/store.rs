@@ -170,7 +170,7 @@ pub async fn load(instance: Uuid, now: i64) -> Result<(f64, Others), Error> {
     let parameters = [instance.to_string().into(), now.into(), GONE_AFTER.into()];
     let row: Option<LoadRow> = DATABASE.read_one(LOAD, parameters).await?;
     // The migration has made the row.
-    Ok(row.map_or((Limit::NEW.size(), Others::default()), |row| {
+    Ok(row.map_or((Limit::NONE.size(), Others::default()), |row| {
         (row.size, row.others)
     }))
 }

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use futures::join;
 use http::header::{self, HeaderMap};
 use http::{HeaderValue, StatusCode};
-use souk_chassis::{Admin, Context, FieldError, Json, Page, Path, Problem, Query, SignedIn};
+use souk_chassis::{Admin, Context, FieldError, Json, Load, Page, Path, Problem, Query, SignedIn};
 use uuid::Uuid;
 
 use crate::background::{now, until, within};
@@ -21,6 +21,11 @@ use crate::domain::{
 };
 use crate::saga::{self, BUDGET, Cancelling};
 use crate::store::{self, OUTBOX};
+
+/// How many sagas are driven at once, by all instances together, before new orders are refused (a bulkhead). A checkout is some dozen writes to three
+/// databases, each of which has one writer at a time: more at once make each of them slower and all of them not faster. Sagas that
+/// wait for something that is away do not count.
+pub const AT_ONCE: i64 = 48;
 
 /// How long it takes to answer once the outcome is known, in milliseconds.
 const TO_ANSWER: i64 = 100;
@@ -75,6 +80,14 @@ pub async fn place(
     if store::is_erased(&user).await? {
         return Err(Problem::unauthorized("the account is deleted"));
     }
+    // Before anything is done for it.
+    let at_once = context
+        .load
+        .map_or(AT_ONCE, |load| i64::from(load.limit / 2));
+    if store::are_under_way(at_once, now()).await? {
+        let detail = "more orders are being placed than can be worked on; try again in a moment";
+        return Err(Problem::unavailable(detail, 1));
+    }
     let (order, events) = prepare(&context, &headers, new, user, hash).await?;
     if !store::insert(&order, &key, &events).await? {
         // An equal request has been faster.
@@ -88,6 +101,12 @@ pub async fn place(
     let settled = saga::start(&context, order, deadline).await;
     _ = within(until(deadline), settled).await;
     answer(&id).await
+}
+
+/// How many sagas are good now: when processors are short, fewer, so that there is something left for other requests.
+fn at_once(context: &Context) -> i64 {
+    let good = |load: Load| i64::from(load.limit).clamp(1, AT_ONCE);
+    context.load.map_or(AT_ONCE, good)
 }
 
 /// Until when a request waits for the outcome of what it has begun. Whoever waits for it may wait less.

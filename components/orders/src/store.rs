@@ -2,7 +2,7 @@
 
 use souk_chassis::Money;
 use souk_events::Outbox;
-use souk_store::{Database, Error, FromRow, Json, Migration, Row, Value, Word, json, word};
+use souk_store::{Column, Database, Error, FromRow, Json, Migration, Row, Value, Word, json, word};
 
 use crate::background::checkpoint;
 use crate::domain::saga::{Event, Held, Saga, Step};
@@ -17,6 +17,10 @@ const MIGRATIONS: &[Migration] = &[
     Migration {
         name: "0002_events",
         sql: include_str!("../migrations/0002_events.sql"),
+    },
+    Migration {
+        name: "0003_under_way",
+        sql: include_str!("../migrations/0003_under_way.sql"),
     },
 ];
 
@@ -196,6 +200,13 @@ impl FromRow for Due {
 pub async fn due(now: i64, limit: i64) -> Result<Vec<Due>, Error> {
     const SQL: &str = "SELECT id, step FROM orders WHERE due_at <= ?1 ORDER BY due_at LIMIT ?2";
     DATABASE.read(SQL, [now.into(), limit.into()]).await
+}
+
+/// Whether so many sagas are being driven, by all instances together. One whose driver is gone is not: its lease is over.
+pub async fn are_under_way(count: i64, now: i64) -> Result<bool, Error> {
+    const SQL: &str = "SELECT count(*) = ?1 FROM (SELECT 1 FROM orders WHERE lease IS NOT NULL AND due_at > ?2 LIMIT ?1)";
+    let so_many = DATABASE.read_one(SQL, [count.into(), now.into()]).await?;
+    Ok(so_many.is_some_and(|Column(so_many)| so_many))
 }
 
 /// Makes the saga of an order due that waits for its next attempt; none where it is done, or somebody has it.

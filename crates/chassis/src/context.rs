@@ -9,6 +9,7 @@ use souk_resilience::deadline::{self, Deadline};
 use souk_tokens::{Arrival, Key, Role};
 use uuid::Uuid;
 
+use crate::load::Load;
 use crate::problem::Problem;
 use crate::{background, variables};
 
@@ -42,6 +43,8 @@ pub struct Context {
     pub caller: Option<Caller>,
     /// Until when whoever waits for this waits. It goes on with every call that is made.
     pub deadline: Option<Deadline>,
+    /// How much there is to do on the host, where it tells.
+    pub load: Option<Load>,
 }
 
 impl Context {
@@ -53,6 +56,7 @@ impl Context {
             traceparent: headers.get(TRACEPARENT).cloned(),
             caller: None,
             deadline: arrived(headers),
+            load: Load::arrived(headers),
         }
     }
 

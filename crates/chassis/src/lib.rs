@@ -54,6 +54,7 @@ pub mod backoff;
 pub mod context;
 mod extract;
 pub mod fields;
+mod load;
 mod money;
 pub mod page;
 mod postal_address;
@@ -65,6 +66,7 @@ pub mod wire;
 
 pub use context::{Admin, Caller, Context, SignedIn};
 pub use extract::{BODY_LIMIT, Json, Path, Query, json_body};
+pub use load::Load;
 pub use money::{MAX_AMOUNT, Money};
 pub use page::Page;
 pub use postal_address::PostalAddress;

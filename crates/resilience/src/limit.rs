@@ -1,35 +1,29 @@
 //! Whether a request may come in: a limit on concurrency that finds its own size.
 //!
 //! A service that is given more than it can do answers everything late, which is worse than refusing some at once. How much it can do
-//! depends on the machine and the mix of requests, so the limit follows a latency: how long work that is ready has to wait until it runs.
-//! Work that comes in bursts waits now and then; what says that there is too much of it is a queue that never empties. So it is the shortest
-//! wait of each [`WINDOW`] that counts (Nichols and Jacobson, *Controlling Queue Delay*, 2012). When that is longer than is good the limit shrinks to a
-//! part of what is being worked on, else it grows by a little (additive increase, multiplicative decrease, as in TCP).
+//! depends on the machine and the mix of requests, so the limit follows a latency: how long work that is ready has to wait until it runs. Work that comes
+//! in bursts waits now and then; when most of what is seen within a [`WINDOW`] has waited too long, there is more to do than can be done at once. Then the
+//! limit shrinks to a part of what is being worked on, else it grows by a little (additive increase, multiplicative decrease, as in TCP).
 //!
 //! It is the time in the queue that is looked at and not the time of the whole answer, because that one also grows when somebody else, far
 //! away, is slow, and then there is nothing to be gained by refusing (Zhou et al., *Overload Control for Scaling WeChat
 //! Microservices*, 2018).
-//!
-//! A limit grows beyond its first size only while it is used, and comes back to it (as a congestion window that is not used; RFC 7661): what was never
-//! tried is not known to be good, and a burst out of nowhere has to be met before anything can be measured.
 
-/// The bounds of the limit: requests that are worked on at once. As few as the least are never too much; a host takes no more than the most.
-const LEAST: f64 = 8.0;
+/// The bounds of the limit: requests that are worked on at once. As few as the least are never too much, since most of them wait for a disk or for one
+/// another; a host takes no more than the most, so a limit of that size keeps nobody out.
+const LEAST: f64 = 24.0;
 const MOST: f64 = 512.0;
-
-/// The size it has while nothing much is going on.
-const FIRST: f64 = 128.0;
 
 /// For how long waits are gathered before the limit changes, in milliseconds.
 pub const WINDOW: i64 = 100;
 
-/// When all work has waited longer than this, in milliseconds, there is too much of it.
-const TOO_LONG: f64 = 10.0;
+/// Work that waits longer than this, in milliseconds, waits too long.
+const TOO_LONG: f64 = 4.0;
 
-/// To which part of what is being worked on the limit shrinks at a time: by how much longer work waits than is good, within these.
-const SHRINKS_TO: (f64, f64) = (0.5, 0.9);
+/// To which part of what is being worked on the limit shrinks at a time.
+const SHRINKS_TO: f64 = 0.6;
 
-/// By which part of itself it grows at a time; by one at least.
+/// By which part of itself it grows at a time.
 const GROWS_BY: f64 = 0.1;
 
 /// The share of the limit that requests of less importance may fill.
@@ -50,21 +44,23 @@ pub enum Importance {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limit {
     size: f64,
-    /// The shortest wait of the window that is open, in milliseconds.
-    shortest: f64,
+    /// How often work was seen in the window that is open, and how often it had waited too long.
+    seen: u32,
+    late: u32,
     /// When that window closes.
     closes_at: i64,
 }
 
 impl Limit {
-    /// One that nothing is known of yet.
-    pub const NEW: Self = Self::of(FIRST);
+    /// One that keeps nobody out.
+    pub const NONE: Self = Self::of(MOST);
 
     /// One of a size that somebody else has found.
     pub const fn of(size: f64) -> Self {
         Self {
             size,
-            shortest: f64::INFINITY,
+            seen: 0,
+            late: 0,
             closes_at: 0,
         }
     }
@@ -76,36 +72,33 @@ impl Limit {
             Importance::High => self.size,
             Importance::Ordinary => self.size * ORDINARY_SHARE,
         };
-        f64::from(running) < size.floor()
+        !self.is_in_force() || f64::from(running) < size.floor()
     }
 
     /// Begins to look after a time in which there was nothing to be seen.
     pub fn begin(&mut self, now: i64) {
-        self.shortest = f64::INFINITY;
+        (self.seen, self.late) = (0, 0);
         self.closes_at = now + WINDOW;
     }
 
     /// Work has waited so many milliseconds until it ran, while so many requests were being worked on.
     pub fn observe(&mut self, waited: f64, running: u32, now: i64) {
-        self.shortest = self.shortest.min(waited);
-        if now < self.closes_at {
-            return;
+        self.seen += 1;
+        self.late += u32::from(waited > TOO_LONG);
+        if now >= self.closes_at {
+            self.size = self.next_size(f64::from(running));
+            self.begin(now);
         }
-        self.size = self.next_size(f64::from(running));
-        self.begin(now);
     }
 
     fn next_size(&self, running: f64) -> f64 {
-        let is_used = running >= self.size / 2.0;
-        let (at_least, at_most) = SHRINKS_TO;
-        let size = if self.shortest > TOO_LONG {
+        let is_strained = self.late * 2 > self.seen;
+        let size = match is_strained {
+            // It is somebody else who has the processors: refusing what little there is gains nothing.
+            true if running < LEAST => self.size,
             // From what there is, or a limit that is far away would take its time.
-            let part = (TOO_LONG / self.shortest).clamp(at_least, at_most);
-            running.min(self.size) * part
-        } else if is_used || self.size < FIRST {
-            self.size + (self.size * GROWS_BY).max(1.0)
-        } else {
-            (self.size * at_most).max(FIRST)
+            true => running.min(self.size) * SHRINKS_TO,
+            false => self.size * (1.0 + GROWS_BY),
         };
         size.clamp(LEAST, MOST)
     }
@@ -118,6 +111,11 @@ impl Limit {
     /// Its size, in requests at once.
     pub fn size(&self) -> f64 {
         self.size
+    }
+
+    /// Whether it keeps anybody out.
+    pub fn is_in_force(&self) -> bool {
+        self.size < MOST
     }
 }
 
@@ -144,41 +142,37 @@ mod tests {
     }
 
     #[test]
-    fn it_shrinks_while_all_work_waits() {
-        let limit = Limit::NEW;
+    fn it_shrinks_while_work_waits() {
+        let limit = Limit::NONE;
         assert!(
-            is(after(limit, 1, &[50.0, 30.0], 100), 50.0),
-            "to half of what there is"
+            is(after(limit, 1, &[50.0, 4.1], 100), 60.0),
+            "from what there is"
         );
-        assert!(is(after(limit, 1, &[12.0, 11.0], 100), 90.0), "by a little");
         assert!(
             is(after(limit, 30, &[500.0], 100), LEAST),
             "never to nothing"
+        );
+        assert!(
+            is(after(limit, 30, &[500.0], 20), MOST),
+            "these few are not why"
         );
 
         let mut open = limit;
         open.begin(0);
         open.observe(500.0, 100, WINDOW - 1);
-        assert!(is(open.size(), FIRST), "not before the window closes");
+        assert!(is(open.size(), MOST), "not before the window closes");
     }
 
     #[test]
-    fn a_burst_is_no_queue() {
-        assert!(after(Limit::NEW, 5, &[80.0, 2.0, 90.0], 100) > FIRST);
-    }
-
-    #[test]
-    fn it_grows_while_it_is_used_and_comes_back() {
-        assert!(is(after(Limit::NEW, 50, &[1.0], 500), MOST));
+    fn it_grows_when_work_does_not_wait() {
+        let limit = Limit::of(40.0);
         assert!(
-            is(after(Limit::NEW, 50, &[1.0], 10), FIRST),
-            "nobody uses more"
+            is(after(limit, 1, &[80.0, 2.0, 90.0, 1.0], 40), 44.0),
+            "a burst is no queue"
         );
-        assert!(is(after(Limit::of(400.0), 50, &[1.0], 20), FIRST));
-        assert!(
-            after(Limit::of(LEAST), 40, &[1.0], 1) >= FIRST,
-            "within seconds"
-        );
+        let strained = Limit::of(LEAST);
+        assert!(after(strained, 10, &[1.0], 10) < 70.0, "little by little");
+        assert!(is(after(strained, 40, &[1.0], 10), MOST), "within seconds");
     }
 
     #[test]
@@ -187,13 +181,17 @@ mod tests {
         assert!(limit.admits(29, Importance::Ordinary) && !limit.admits(30, Importance::Ordinary));
         assert!(limit.admits(39, Importance::High) && !limit.admits(40, Importance::High));
         assert!(limit.admits(1_000, Importance::Vital));
+        assert!(
+            Limit::NONE.admits(1_000, Importance::Ordinary),
+            "nobody is kept out"
+        );
     }
 
     proptest! {
         /// Whatever it sees, somebody is let in, and it never grows beyond what a host takes.
         #[test]
         fn it_stays_within_its_bounds(waits in proptest::collection::vec((0.0..1e5f64, 0..1_000u32, 0..1_000i64), 0..500)) {
-            let (mut limit, mut now) = (Limit::NEW, 0);
+            let (mut limit, mut now) = (Limit::NONE, 0);
             for (waited, running, later) in waits {
                 now += later;
                 limit.observe(waited, running, now);

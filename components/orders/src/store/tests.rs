@@ -44,6 +44,15 @@ pub fn everything() -> String {
     tables.into_iter().flat_map(rows).collect()
 }
 
+/// Inserts orders whose sagas somebody drives until a moment.
+pub fn insert_driven(count: i64, until: i64) {
+    const SQL: &str = "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?1) \
+                       INSERT INTO orders (id, user_id, idempotency_key, request_hash, items, shipping_address, card_brand, \
+                       card_last4, step, lease, due_at, give_up_at, saga_events) \
+                       SELECT 'driven' || n, 'u', n, 'h', '[]', '{}', 'visa', '4242', 'reserve', 'l', ?2, ?2, '[]' FROM numbers";
+    texts(SQL, [count.into(), until.into()]).unwrap();
+}
+
 /// What the database says to a statement; a refusal is named.
 fn try_to(sql: &str) -> Result<Vec<String>, String> {
     texts(sql, []).map_err(|error| error.to_string())
@@ -194,6 +203,14 @@ fn every_list_is_read_along_an_index_from_the_cursor_on() {
         Vec::new(),
     );
     assert_eq!(due, "SEARCH orders USING INDEX orders_due (due_at<?)");
+    let under_way = plan(
+        "SELECT 1 FROM orders WHERE lease IS NOT NULL AND due_at > 5 LIMIT 5",
+        Vec::new(),
+    );
+    assert_eq!(
+        under_way,
+        "SEARCH orders USING INDEX orders_under_way (due_at>?)"
+    );
 }
 
 #[test]

@@ -101,6 +101,7 @@ fn context() -> Context {
             role: Some(Role::Customer),
         }),
         deadline: None,
+        load: None,
     }
 }
 

@@ -1,7 +1,9 @@
 //! Placing an order, and its answers.
 
 use super::*;
-use crate::store::tests::everything;
+use crate::api::AT_ONCE;
+use crate::store::tests::{everything, insert_driven};
+use std::time::Duration;
 
 #[test]
 fn a_good_order_is_confirmed_and_paid() {
@@ -55,6 +57,28 @@ fn a_good_order_takes_four_writes() {
     let (checkpoints, calls) = (checkpoints - before.0, calls - before.1);
     // Token, prices, reservation, authorization, capture and commitment; each effect has two checkpoints.
     assert_eq!((calls, checkpoints / 2 - calls), (6, 4));
+}
+
+#[test]
+fn what_cannot_be_worked_on_now_is_refused_before_anything_is_done() {
+    open_shop();
+    let first = place("k", body());
+    let over_at = simulation::now() + 10_000;
+    insert_driven(AT_ONCE, over_at);
+    let before = (simulation::checkpoints(), neighbours::calls(""));
+    let answer = place("k2", body());
+    assert_eq!((answer.status, problem(&answer)), (503, "unavailable"));
+    assert_eq!(answer.headers[header::RETRY_AFTER], "1");
+    assert_eq!((simulation::checkpoints(), neighbours::calls("")), before);
+    let repeated = place("k", body());
+    assert_eq!(id(&repeated), id(&first), "what is known is answered");
+
+    simulation::advance(Duration::from_millis(10_001));
+    assert_eq!(
+        place("k2", body()).status,
+        201,
+        "whoever drove them is gone"
+    );
 }
 
 #[test]
