@@ -19,8 +19,8 @@ use tokio::time::Instant;
 
 /// How many customers there are.
 const CUSTOMERS: usize = 64;
-/// The clients by which the peak is found.
-const CLIENTS: usize = 32;
+/// The clients by one of which the peak is found: fewer do not use all there is, more are refused.
+const CLIENTS: [usize; 4] = [8, 12, 16, 32];
 /// How long each part takes.
 const DURATION: Duration = Duration::from_secs(10);
 /// Longer than this nobody waits.
@@ -47,8 +47,15 @@ pub fn run() -> anyhow::Result<()> {
         DURATION.as_secs(),
         std::thread::available_parallelism()?
     );
-    drive(Pace::Clients(CLIENTS))?;
-    let peak = drive(Pace::Clients(CLIENTS))?;
+    drive(Pace::Clients(CLIENTS[0]))?;
+    let mut peak = drive(Pace::Clients(CLIENTS[0]))?;
+    let mut clients = CLIENTS[0];
+    for more in &CLIENTS[1..] {
+        let seen = drive(Pace::Clients(*more))?;
+        if seen.goodput() > peak.goodput() {
+            (peak, clients) = (seen, *more);
+        }
+    }
     let normal = drive(Pace::Rate(peak.goodput() / 2.0))?;
     let before = shop.server.resident()?;
     let over = drive(Pace::Rate(peak.goodput() * 4.0))?;
@@ -60,7 +67,7 @@ pub fn run() -> anyhow::Result<()> {
     );
     println!("|---|---|---|---|---|---|---|---|---|---|");
     for (name, seen) in [
-        ("peak, 32 clients", &peak),
+        (&*format!("peak, {clients} clients"), &peak),
         ("half of it", &normal),
         ("four times", &over),
         ("half of it, right after", &after),

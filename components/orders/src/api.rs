@@ -81,10 +81,7 @@ pub async fn place(
         return Err(Problem::unauthorized("the account is deleted"));
     }
     // Before anything is done for it.
-    let at_once = context
-        .load
-        .map_or(AT_ONCE, |load| i64::from(load.limit / 2));
-    if store::are_under_way(at_once, now()).await? {
+    if store::are_under_way(at_once(&context), now()).await? {
         let detail = "more orders are being placed than can be worked on; try again in a moment";
         return Err(Problem::unavailable(detail, 1));
     }

@@ -2,7 +2,7 @@
 //!
 //! A service that is given more than it can do answers everything late, which is worse than refusing some at once. How much it can do
 //! depends on the machine and the mix of requests, so the limit follows a latency: how long work that is ready has to wait until it runs. Work that comes
-//! in bursts waits now and then; when most of what is seen within a [`WINDOW`] has waited too long, there is more to do than can be done at once. Then the
+//! in bursts waits now and then; when most of what is seen in two [`WINDOW`]s in a row has waited too long, there is more to do than can be done at once. Then the
 //! limit shrinks to a part of what is being worked on, else it grows by a little (additive increase, multiplicative decrease, as in TCP).
 //!
 //! It is the time in the queue that is looked at and not the time of the whole answer, because that one also grows when somebody else, far
@@ -47,6 +47,8 @@ pub struct Limit {
     /// How often work was seen in the window that is open, and how often it had waited too long.
     seen: u32,
     late: u32,
+    /// Whether most of it had in the one before.
+    was_strained: bool,
     /// When that window closes.
     closes_at: i64,
 }
@@ -61,6 +63,7 @@ impl Limit {
             size,
             seen: 0,
             late: 0,
+            was_strained: false,
             closes_at: 0,
         }
     }
@@ -86,19 +89,22 @@ impl Limit {
         self.seen += 1;
         self.late += u32::from(waited > TOO_LONG);
         if now >= self.closes_at {
-            self.size = self.next_size(f64::from(running));
+            let is_strained = self.late * 2 > self.seen;
+            self.size = self.next_size(f64::from(running), is_strained);
+            self.was_strained = is_strained;
             self.begin(now);
         }
     }
 
-    fn next_size(&self, running: f64) -> f64 {
-        let is_strained = self.late * 2 > self.seen;
+    fn next_size(&self, running: f64, is_strained: bool) -> f64 {
         let size = match is_strained {
+            false => self.size * (1.0 + GROWS_BY),
+            // Once is chance.
+            true if !self.was_strained => self.size,
             // It is somebody else who has the processors: refusing what little there is gains nothing.
             true if running < LEAST => self.size,
             // From what there is, or a limit that is far away would take its time.
             true => running.min(self.size) * SHRINKS_TO,
-            false => self.size * (1.0 + GROWS_BY),
         };
         size.clamp(LEAST, MOST)
     }
@@ -128,7 +134,7 @@ mod tests {
     fn after(mut limit: Limit, windows: i64, waits: &[f64], running: u32) -> f64 {
         limit.begin(0);
         for window in 0..windows {
-            let (last, others) = waits.split_last().unwrap();
+            let (last, others) = waits.split_last().expect("there are some");
             for waited in others {
                 limit.observe(*waited, running, window * WINDOW + 1);
             }
@@ -145,8 +151,12 @@ mod tests {
     fn it_shrinks_while_work_waits() {
         let limit = Limit::NONE;
         assert!(
-            is(after(limit, 1, &[50.0, 4.1], 100), 60.0),
+            is(after(limit, 2, &[50.0, 4.1], 100), 60.0),
             "from what there is"
+        );
+        assert!(
+            is(after(limit, 1, &[50.0, 4.1], 100), MOST),
+            "once is chance"
         );
         assert!(
             is(after(limit, 30, &[500.0], 100), LEAST),
