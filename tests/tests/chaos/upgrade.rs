@@ -115,7 +115,8 @@ fn two_versions_work_on_one_database_and_either_can_be_taken_away() {
     let addresses = Mutex::new([old.url.clone(), old.url.clone()]);
     let (over, kept) = (AtomicBool::new(false), AtomicU32::new(0));
     let work = Duration::from_secs(1);
-    std::thread::scope(|scope| {
+    // The last host stays until nobody asks it any more.
+    let _last = std::thread::scope(|scope| {
         let (addresses, over, kept) = (&addresses, &over, &kept);
         let _closing = Closing(over);
         for writer in 0..4 {
@@ -138,6 +139,7 @@ fn two_versions_work_on_one_database_and_either_can_be_taken_away() {
         old.kill();
         std::thread::sleep(work);
         assert_eq!(ask(&new.url, "/get?id=early"), "bird");
+        new
     });
     assert!(kept.into_inner() > 100);
 }
