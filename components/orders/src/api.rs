@@ -100,9 +100,9 @@ pub async fn place(
     answer(&id).await
 }
 
-/// How many sagas are good now: when processors are short, fewer, so that there is something left for other requests.
+/// How many sagas are good now: when processors are short, as many as half of the requests that are, so that something is left for the others.
 fn at_once(context: &Context) -> i64 {
-    let good = |load: Load| i64::from(load.limit).clamp(1, AT_ONCE);
+    let good = |load: Load| (i64::from(load.limit) / 2).clamp(1, AT_ONCE);
     context.load.map_or(AT_ONCE, good)
 }
 
