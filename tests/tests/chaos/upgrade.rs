@@ -88,7 +88,8 @@ fn keep_notes(writer: usize, addresses: &Mutex<[String; 2]>, over: &AtomicBool) 
         } else {
             (get, put)
         };
-        let (id, words) = (format!("{writer}-{}", count % 3), format!("words{count}"));
+        // Three times each: who is first, and who is next, is now the one version and now the other.
+        let (id, words) = (format!("{writer}-{}", count / 3), format!("words{count}"));
         let answer = ask(&put, &format!("/put?id={id}&words={words}"));
         assert_eq!(answer, "ok", "{put}");
         assert_eq!(
