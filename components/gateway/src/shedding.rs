@@ -1,8 +1,9 @@
 //! Load shedding: when there is more to do than can be done, some requests are refused at once, so that the others are answered in time.
 //!
-//! The [`Limit`] is one of all instances of the gateway together, and follows how long work waits until it runs. That is measured by how late a
-//! timer comes, beside the requests that are being worked on. An instance lives for a hundred requests or so and sees a part of them
-//! only, so they write down what each has under way in the gateway's database, which flushes nothing, and look at the sum.
+//! How much that is, a host that sees everything says with each request ([`Load`]). On another one the gateway finds its [`Limit`] itself, one of all its
+//! instances together, which follows how long work waits until it runs. That is measured by how late a timer comes, beside the requests that
+//! are being worked on. An instance lives for a hundred requests or so and sees a part of them only, so they write down what each has under way in
+//! the gateway's database, which flushes nothing, and look at the sum.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
