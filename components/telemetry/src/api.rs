@@ -13,7 +13,7 @@ use crate::domain::asked::{
 };
 use crate::domain::rfc3339;
 use crate::exposition::Format;
-use crate::otlp::{self, Encoding, Signal};
+use crate::otlp::{Encoding, Place, Received, Signal};
 use crate::store;
 
 const NS_PER_MINUTE: i64 = 60_000_000_000;
@@ -34,7 +34,9 @@ pub async fn export<S: Signal>(request: Request) -> Response {
 }
 
 async fn keep<S: Signal>(request: Request, encoding: Encoding) -> Result<Response, Problem> {
-    let batch = otlp::read::<S>(request, encoding, now()).await?;
+    let received = Received::read(request).await?;
+    let _place = Place::take()?;
+    let batch = received.decode::<S>(encoding, now())?;
     let answer = encoding.answer::<S>(batch.rejected, batch.why);
     if batch.accepted > 0 {
         S::keep(batch.into_json()).await?;

@@ -3,9 +3,10 @@
 //! What arrives is bounded before it is decoded, since an empty message of two bytes is a structure of two hundred in memory: the body
 //! as it comes, what it inflates to, and how many messages are in it.
 
+use std::cell::Cell;
 use std::io::Read;
 
-use axum::body::to_bytes;
+use axum::body::{Bytes, to_bytes};
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use flate2::read::MultiGzDecoder;
@@ -27,7 +28,7 @@ use crate::store;
 pub const BODY_LIMIT: usize = 4 * 1024 * 1024;
 
 /// How many messages, texts and other fields with a length may be in a body.
-pub const MOST_FIELDS: usize = 400_000;
+pub const MOST_FIELDS: usize = 200_000;
 
 const PROTOBUF: &str = "application/x-protobuf";
 
@@ -231,20 +232,56 @@ pub struct Exported {
     partial_success: Option<serde_json::Value>,
 }
 
-/// Reads a request: what of it is kept, as of now (milliseconds since 1970).
-pub async fn read<S: Signal>(
-    request: Request,
-    encoding: Encoding,
-    now_ms: i64,
-) -> Result<Batch, Problem> {
-    let gzipped = is_gzipped(request.headers())?;
-    let body = to_bytes(request.into_body(), BODY_LIMIT).await;
-    let body = body.map_err(|error| broken(&error))?;
-    let decoded = match gzipped {
-        true => encoding.decode(&inflate(&body)?),
-        false => encoding.decode(&body),
-    };
-    Ok(S::read(decoded?, now_ms))
+/// The body of a request, as it came.
+pub struct Received {
+    body: Bytes,
+    gzipped: bool,
+}
+
+impl Received {
+    /// Reads it, for as long as that takes.
+    pub async fn read(request: Request) -> Result<Self, Problem> {
+        let gzipped = is_gzipped(request.headers())?;
+        let body = to_bytes(request.into_body(), BODY_LIMIT).await;
+        let body = body.map_err(|error| broken(&error))?;
+        Ok(Self { body, gzipped })
+    }
+
+    /// What of it is kept, as of now (milliseconds since 1970).
+    pub fn decode<S: Signal>(self, encoding: Encoding, now_ms: i64) -> Result<Batch, Problem> {
+        let decoded = match self.gzipped {
+            true => encoding.decode(&inflate(&self.body)?),
+            false => encoding.decode(&self.body),
+        };
+        Ok(S::read(decoded?, now_ms))
+    }
+}
+
+/// A place among the requests that an instance has in its memory, decoded, at once.
+pub struct Place(());
+
+thread_local! {
+    /// How many are taken; all requests of an instance are on one thread.
+    static TAKEN: Cell<usize> = const { Cell::new(0) };
+}
+
+impl Place {
+    /// Takes one; where there is none the exporter is to try again.
+    pub fn take() -> Result<Self, Problem> {
+        /// What these need at most together with the bodies of all others fits into the memory of an instance.
+        const PLACES: usize = 3;
+        if TAKEN.get() >= PLACES {
+            return Err(Problem::unavailable("too much is being taken already", 1));
+        }
+        TAKEN.set(TAKEN.get() + 1);
+        Ok(Self(()))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        TAKEN.set(TAKEN.get() - 1);
+    }
 }
 
 /// Why a body could not be read.

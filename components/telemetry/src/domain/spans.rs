@@ -3,6 +3,9 @@
 use std::collections::HashSet;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::common::v1::any_value::Value::StringValue;
+use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span, span};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -91,8 +94,7 @@ fn about_us(request: &ExportTraceServiceRequest) -> HashSet<Vec<u8>> {
     ours.map(|span| span.trace_id.clone()).collect()
 }
 
-fn is_path_of_receiver(attribute: &opentelemetry_proto::tonic::common::v1::KeyValue) -> bool {
-    use opentelemetry_proto::tonic::common::v1::any_value::Value::StringValue;
+fn is_path_of_receiver(attribute: &KeyValue) -> bool {
     let is_path =
         ["url.path", "url.full", "http.target", "http.url"].contains(&attribute.key.as_str());
     let value = attribute.value.as_ref().and_then(|any| any.value.as_ref());
@@ -105,17 +107,19 @@ fn is_path_of_receiver(attribute: &opentelemetry_proto::tonic::common::v1::KeyVa
     }
 }
 
-/// What a resource says its service is called.
-pub fn service_of(resource: Option<&opentelemetry_proto::tonic::resource::v1::Resource>) -> String {
-    use opentelemetry_proto::tonic::common::v1::any_value::Value::StringValue;
-    let mut attributes = resource.into_iter().flat_map(|it| &it.attributes);
-    let named = attributes.find(|attribute| attribute.key == "service.name");
-    let value = named.and_then(|named| named.value.as_ref()?.value.as_ref());
-    match value {
-        Some(StringValue(service)) if !service.is_empty() => values::name(service),
-        // What the specification says a service without a name is called.
-        _ => "unknown_service".into(),
-    }
+/// What a resource says its service is called. A host that runs many components under one name says which it is; ours does.
+pub fn service_of(resource: Option<&Resource>) -> String {
+    let said = |name: &str| {
+        let mut attributes = resource.into_iter().flat_map(|it| &it.attributes);
+        let named = attributes.find(|attribute| attribute.key == name)?;
+        match named.value.as_ref()?.value.as_ref()? {
+            StringValue(service) if !service.is_empty() => Some(values::name(service)),
+            _ => None,
+        }
+    };
+    let service = said("component_id").or_else(|| said("service.name"));
+    // What the specification says a service without a name is called.
+    service.unwrap_or_else(|| "unknown_service".into())
 }
 
 fn row(service: &str, span: Span, now_ms: i64) -> Result<Row, Refusal> {
@@ -129,7 +133,7 @@ fn row(service: &str, span: Span, now_ms: i64) -> Result<Row, Refusal> {
     let mut budget = Budget::new();
     let name = values::name(&span.name);
     let attributes = budget.attributes(span.attributes);
-    // A host that runs many components under one name says which it was; Spin does.
+    // Spin says it of its spans alone.
     let service =
         values::text(&attributes, &["component_id"]).map_or(service.to_owned(), values::name);
     let kind = kind(span.kind);
@@ -180,12 +184,17 @@ fn kind(number: i32) -> &'static str {
     }
 }
 
-/// What requests are counted under: method and route. Where there is only a name or a path its ids are left out, so that there are not
-/// as many routes as there are things.
+/// What requests are counted under: method and route. Where no route is said it is the path or the name without ids, so that there are
+/// not as many routes as there are things; and what is not found has none, or whoever tries paths would make routes.
 fn route(name: &str, attributes: &Map<String, Value>) -> String {
-    let path = values::text(attributes, &["http.route"]).map(str::to_owned);
-    let path =
-        path.or_else(|| values::text(attributes, &["url.path", "http.target"]).map(without_ids));
+    let is_missing = attributes.get("http.response.status_code") == Some(&404.into());
+    let said = values::text(attributes, &["http.route"]).filter(|route| is_whole(route));
+    let path = || values::text(attributes, &["url.path", "http.target"]).map(without_ids);
+    let path = match said {
+        Some(route) => Some(route.to_owned()),
+        None if is_missing => Some("not found".into()),
+        None => path(),
+    };
     let method = values::text(attributes, &["http.request.method", "http.method"]);
     let route = match (method, path) {
         (Some(method), Some(path)) => format!("{method} {path}"),
@@ -193,6 +202,11 @@ fn route(name: &str, attributes: &Map<String, Value>) -> String {
         (_, None) => without_ids(name),
     };
     values::name(&route)
+}
+
+/// Whether a route says all of the path. The ones that lead to a component (`/api/...`) say only how it begins.
+fn is_whole(route: &str) -> bool {
+    route.starts_with('/') && !route.contains("...")
 }
 
 fn without_ids(path: &str) -> String {
@@ -242,14 +256,13 @@ fn links(links: Vec<span::Link>) -> Vec<Link> {
 mod tests {
     use super::super::values::tests::pair;
     use super::*;
-    use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
-    use opentelemetry_proto::tonic::resource::v1::Resource;
+    use opentelemetry_proto::tonic::common::v1::any_value::Value::IntValue;
     use opentelemetry_proto::tonic::trace::v1::{ScopeSpans, Status};
 
     const NOW: i64 = 1_800_000_000_000;
 
-    fn text(key: &str, value: &str) -> opentelemetry_proto::tonic::common::v1::KeyValue {
-        pair(key, Any::StringValue(value.into()))
+    fn text(key: &str, value: &str) -> KeyValue {
+        pair(key, StringValue(value.into()))
     }
 
     /// A server's span that ended just now, after 20 ms.
@@ -299,6 +312,29 @@ mod tests {
             (&"products".into(), &false.into())
         );
         assert_eq!(row["minute"], NOW / 60_000);
+    }
+
+    #[test]
+    fn a_route_is_what_is_said_and_whole() {
+        let route = |path: &str, more: Vec<KeyValue>| {
+            let mut span = span(1, path);
+            span.attributes.extend(more);
+            export("a", vec![span])[0]["route"].clone()
+        };
+        let missing = || pair("http.response.status_code", IntValue(404));
+        assert_eq!(
+            route("/a/b", vec![text("http.route", "/a/{x}")]),
+            "GET /a/{x}"
+        );
+        assert_eq!(
+            route("/a/b", vec![text("http.route", "/a/...")]),
+            "GET /a/b"
+        );
+        assert_eq!(route("/wp-admin", vec![missing()]), "GET not found");
+        assert_eq!(
+            route("/a/b", vec![missing(), text("http.route", "/a/{x}")]),
+            "GET /a/{x}"
+        );
     }
 
     #[test]

@@ -40,6 +40,17 @@ fn traces_are_found_by_what_their_spans_are() {
 }
 
 #[test]
+fn a_request_whose_spans_do_not_say_its_id_is_found_by_its_logs() {
+    let mut unnamed = span(1, 1, None, 2, 20);
+    unnamed["attributes"] = json!([]);
+    spans("carts", vec![unnamed]);
+    let mut record = log("slow", 13);
+    record["traceId"] = json!(trace_id(1));
+    export("/v1/logs", &logs_of("carts", vec![record]));
+    assert_eq!(found("request_id=r1"), [1]);
+}
+
+#[test]
 fn a_list_of_traces_is_read_page_by_page() {
     for number in 1..=5 {
         let mut earlier = span(number, 1, None, 2, 20);
