@@ -74,9 +74,10 @@ fn at(ms: i64) -> String {
 
 /// A span of some kind (1 internal, 2 server, 3 client) that began a second ago and took so long.
 fn span(trace: u32, id: u8, parent: Option<u8>, kind: u8, took_ms: i64) -> Value {
+    let start_ns = (now() - 1000) * 1_000_000;
     json!({
         "traceId": trace_id(trace), "spanId": format!("{id:016x}"), "parentSpanId": parent.map_or(String::new(), |it| format!("{it:016x}")),
-        "name": "GET", "kind": kind, "startTimeUnixNano": at(-1000), "endTimeUnixNano": at(took_ms - 1000),
+        "name": "GET", "kind": kind, "startTimeUnixNano": start_ns.to_string(), "endTimeUnixNano": (start_ns + took_ms * 1_000_000).to_string(),
         "attributes": [
             {"key": "http.route", "value": {"stringValue": "/api/things/{id}"}},
             {"key": "http.request.method", "value": {"stringValue": "GET"}},
