@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{self, HeaderMap};
 use souk_chassis::background::{Every, now};
-use souk_chassis::{Admin, FieldError, Json, Page, Path, Problem, Query, page};
+use souk_chassis::{Admin, Json, Page, Path, Problem, Query, page};
 
 use crate::domain::asked::{
     Between, Edge, Edges, LogFilter, Logs, Measure, MeasureFilter, Measures, Point, PointFilter,
@@ -18,7 +18,7 @@ use crate::store;
 
 const NS_PER_MINUTE: i64 = 60_000_000_000;
 
-/// How many steps of time can be asked for at once.
+/// How many steps of time are shown at once; of more the last.
 const MOST_STEPS: i64 = 1_440;
 
 /// `POST /v1/traces`, `/v1/logs`, `/v1/metrics`
@@ -103,7 +103,7 @@ pub async fn measures(
     _: Admin,
     Query(filter): Query<MeasureFilter>,
 ) -> Result<Json<Measures>, Problem> {
-    let (from, to) = minutes(filter.time, filter.step)?;
+    let (from, to) = minutes(filter.time, filter.step);
     let counts = store::measures(&filter, from, to).await?;
     let items = by_thing(counts).into_iter().map(|(of, numbers)| Measure {
         at: rfc3339(of.minute * NS_PER_MINUTE),
@@ -119,7 +119,7 @@ pub async fn measures(
 
 /// `GET /api/ops/metrics/edges`
 pub async fn edges(_: Admin, Query(filter): Query<MeasureFilter>) -> Result<Json<Edges>, Problem> {
-    let (from, to) = minutes(filter.time, filter.step)?;
+    let (from, to) = minutes(filter.time, filter.step);
     let items = by_thing(store::calls(from, to).await?).into_iter();
     let items = items.map(|(of, numbers)| Edge {
         caller: of.caller,
@@ -132,17 +132,11 @@ pub async fn edges(_: Admin, Query(filter): Query<MeasureFilter>) -> Result<Json
     }))
 }
 
-/// The first and the last minute asked for; the last hour's unless told.
-fn minutes(time: Between, step: i64) -> Result<(i64, i64), Problem> {
+/// The first and the last minute asked for: the last hour's unless told, and no more than so many steps.
+fn minutes(time: Between, step: i64) -> (i64, i64) {
     let to = time.to_ns.map_or(now() / 60_000, |ns| ns / NS_PER_MINUTE);
     let from = time.from_ns.map_or(to - 59, |ns| ns / NS_PER_MINUTE);
-    if (to - from) / step > MOST_STEPS {
-        return Err(Problem::bad_query(vec![FieldError {
-            field: "from".into(),
-            detail: format!("must not be more than {MOST_STEPS} steps before the end"),
-        }]));
-    }
-    Ok((from, to))
+    (from.max(to - MOST_STEPS * step), to)
 }
 
 /// `GET /api/ops/metrics/points`

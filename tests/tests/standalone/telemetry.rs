@@ -1,5 +1,6 @@
 //! The telemetry service among exporters, operators and Prometheus.
 
+use crate::backends::on_libsql;
 use crate::{SERVICE_KEY, Service, now, service_token};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -8,7 +9,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 };
 use prost::Message;
 use serde_json::{Value, json};
-use souk_tests::{Reply, at_once, client, skipped, souk_only};
+use souk_tests::{Reply, at_once, client, libsql_server, skipped, souk_only};
 use souk_tokens::Role;
 use std::io::Write;
 use std::path::Path;
@@ -461,6 +462,28 @@ fn bytes_of(dir: &Path, name: &str) -> u64 {
         false => 0,
     });
     bytes.sum()
+}
+
+#[test]
+fn telemetry_keeps_what_is_exported_on_libsql() {
+    souk_only!();
+    let sqld = libsql_server!();
+    let telemetry = on_libsql("telemetry", &sqld.url());
+    let calls = vec![span(1, 1, 0, 2, "/api/cart"), span(1, 2, 1, 3, "/api/cart")];
+    telemetry.exports("/v1/traces", &traces_of("gateway", calls));
+    telemetry.exports(
+        "/v1/traces",
+        &traces_of("carts", vec![span(1, 3, 2, 2, "/api/cart")]),
+    );
+    let traces = telemetry.shows("/api/ops/traces?service=carts&request_id=r1");
+    assert_eq!(traces["items"][0]["spans"], 3, "{traces}");
+    let edges = telemetry.shows("/api/ops/metrics/edges");
+    assert_eq!(edges["items"][0]["callee"], "carts", "{edges}");
+    let metrics = telemetry.scrape("").text;
+    assert!(
+        metrics.contains("souk_telemetry_database_bytes"),
+        "{metrics}"
+    );
 }
 
 #[test]

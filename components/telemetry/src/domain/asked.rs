@@ -66,7 +66,7 @@ fn attribute() -> impl Rule<String, (String, String)> {
     fields::rule(
         || json!({"type": "string", "pattern": "^[^=]+=", "maxLength": 500}),
         |text: String| match text.split_once('=') {
-            Some((name, value)) if !name.is_empty() && text.len() <= 500 => {
+            Some((name, value)) if !name.is_empty() && text.chars().count() <= 500 => {
                 Ok((name.into(), value.into()))
             }
             _ => Err("must be a name, = and a value".into()),
@@ -91,8 +91,11 @@ impl FromFields for Between {
 }
 
 fn moment() -> impl Rule<String, i64> {
+    // No month is shorter than this has it, so whatever fits is a time.
+    const DAY: &str = "(19[7-9]|20[0-9])[0-9]-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])";
+    const TIME: &str = "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,9})?";
     fields::rule(
-        || json!({"type": "string", "format": "date-time"}),
+        || json!({"type": "string", "pattern": format!("^{DAY}T{TIME}Z$")}),
         |text: String| {
             let since_1970 = humantime::parse_rfc3339(&text).ok();
             let since_1970 =

@@ -185,10 +185,8 @@ fn requests_are_counted_by_service_route_and_minute() {
         item["buckets"].as_array().unwrap().len(),
         measures["bounds_ms"].as_array().unwrap().len() + 1
     );
-    let far = Ask::of(&SERVICE)
-        .admin()
-        .send("GET", "/api/ops/metrics?from=2020-01-01T00:00:00Z");
-    assert_eq!((far.status, far.bad_fields()), (400, vec!["from"]));
+    let long_ago = get("/api/ops/metrics?from=2020-01-01T00:00:00Z");
+    assert_eq!(long_ago["items"].as_array().unwrap().len(), 1);
 }
 
 #[test]
