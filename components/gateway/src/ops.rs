@@ -94,6 +94,8 @@ async fn calls_of(
         let response = call.send().await.map_err(|error| error.detail())?;
         match response.status() {
             StatusCode::OK => response.json().await.map_err(|error| error.detail()),
+            // It calls nobody.
+            StatusCode::NOT_FOUND => Ok(Calls { items: Vec::new() }),
             status => Err(format!("the service {service} answered {status}")),
         }
     };
@@ -145,7 +147,9 @@ async fn tell(context: &Context, service: &'static str, body: &Value) -> Option<
     )
     .json(body);
     let told = call.unguarded(TIMEOUT_MS).send().await;
-    let told = told.is_ok_and(|response| response.status() == StatusCode::NO_CONTENT);
+    // One that calls nobody has no calls that could fail.
+    let known = [StatusCode::NO_CONTENT, StatusCode::NOT_FOUND];
+    let told = told.is_ok_and(|response| known.contains(&response.status()));
     (!told).then_some(service)
 }
 

@@ -17,6 +17,8 @@ pub const POLICIES: Policies = Policies(&[
     // Somebody is looking at an empty page, and there is a copy of what they want to see.
     Policy::row("products",       2_000,   2,        1_500,     12),
     Policy::row("registry",       1_000,   1,        1_000,      4),
+    // A search may have to look through all there is.
+    Policy::row("telemetry",      5_000,   2,        5_000,      4),
     // Passwords are slow to check on purpose.
     Policy::row("users",         10_000,   2,       10_000,     14),
 ]);

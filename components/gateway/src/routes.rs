@@ -73,6 +73,10 @@ pub const ROUTES: &[Route] = &[
     row("POST",              "/api/ops/subscriptions/{consumer}/replay", "events", Admin, Ordinary, 10, Vital),
     row("GET",               "/api/ops/dead-letters",            "events",    Admin,    Ordinary, 10, Vital),
     row("POST",              "/api/ops/dead-letters/{letter}/redeliver", "events", Admin, Ordinary, 10, Vital),
+    row("GET",               "/api/ops/traces",                  "telemetry", Admin,    Ordinary, 10, Vital),
+    row("GET",               "/api/ops/traces/{trace}",          "telemetry", Admin,    Ordinary, 10, Vital),
+    row("GET",               "/api/ops/logs",                    "telemetry", Admin,    Ordinary, 10, Vital),
+    row("GET",               "/api/ops/metrics/...",             "telemetry", Admin,    Ordinary, 10, Vital),
 ];
 
 const ALL: &str = "GET POST PUT PATCH DELETE";
@@ -287,6 +291,8 @@ mod tests {
             ("/api/payments", "payments"),
             ("/api/notifications", "notifications"),
             ("/api/ops/events", "events"),
+            ("/api/ops/traces/1", "telemetry"),
+            ("/api/ops/metrics/edges", "telemetry"),
         ] {
             assert_eq!(service(&Method::GET, path), Some(expected), "{path}");
             assert_eq!(service(&Method::HEAD, path), Some(expected), "{path}");
@@ -442,6 +448,7 @@ mod tests {
                 "orders",
                 "payments",
                 "products",
+                "telemetry",
                 "users"
             ]
         );

@@ -266,6 +266,11 @@ impl Problem {
         self.0.status
     }
 
+    /// What it says of this occurrence.
+    pub fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
     /// What is to be logged about it.
     pub(crate) fn logged(&self) -> Option<&str> {
         self.0.cause.as_deref()

@@ -124,7 +124,17 @@ const OPERATIONS: &[(&str, Access, &str)] = &[
     ),
     ("GET /api/ops/dead-letters", Admin, ""),
     (REDELIVER, Admin, ""),
+    // Telemetry.
+    ("GET /api/ops/traces", Admin, ""),
+    (TRACE, Admin, ""),
+    ("GET /api/ops/logs", Admin, ""),
+    ("GET /api/ops/metrics", Admin, ""),
+    ("GET /api/ops/metrics/edges", Admin, ""),
+    ("GET /api/ops/metrics/points", Admin, ""),
 ];
+
+/// Nobody has exported a trace here, so for administrators there is none; the tests of telemetry have some.
+const TRACE: &str = "GET /api/ops/traces/{trace}";
 
 /// There is no dead letter to be had here, so for administrators there is none; the broker's own tests have some.
 const REDELIVER: &str = "POST /api/ops/dead-letters/{letter}/redeliver";
@@ -227,7 +237,7 @@ fn every_operation_is_for_whom_it_is_meant() {
             let status = matrix.ask(operation, body, caller, token.as_deref());
             assert!(status < 500, "{operation} by {name}: {status}");
             let found = match (*operation, caller, status) {
-                (REDELIVER, Caller::Admin, 404) => Verdict::LetIn,
+                (REDELIVER | TRACE, Caller::Admin, 404) => Verdict::LetIn,
                 _ => Verdict::of(status),
             };
             let expected = expected(caller, *access);
@@ -398,6 +408,7 @@ impl<'a> Matrix<'a> {
             }
             "/api/ops/subscriptions/" => "notifications".into(),
             "/api/ops/dead-letters/" => "notifications-1".into(),
+            "/api/ops/traces/" => "0".repeat(32),
             _ => panic!("say in this file what {before} is about"),
         }
     }

@@ -121,6 +121,7 @@ fn health_tells_of_every_service() {
         "orders",
         "payments",
         "products",
+        "telemetry",
         "users",
     ];
     assert_eq!(named, BTreeSet::from(expected));

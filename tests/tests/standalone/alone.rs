@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use souk_tests::{Launch, Reply, client, souk_only};
 use souk_tokens::{Claims, Key, LIFETIME, Role};
 
-const SERVICES: [&str; 9] = [
+const SERVICES: [&str; 10] = [
     "carts",
     "gateway",
     "inventory",
@@ -14,6 +14,7 @@ const SERVICES: [&str; 9] = [
     "products",
     "registry",
     "storefront",
+    "telemetry",
     "users",
 ];
 

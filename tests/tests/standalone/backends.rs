@@ -10,7 +10,7 @@ use std::time::Instant;
 const PRODUCT: &str = "018f0000-0000-7000-8000-00000000000a";
 
 /// A service with its SQLite database on this server.
-fn on_libsql(name: &'static str, url: &str) -> Service {
+pub fn on_libsql(name: &'static str, url: &str) -> Service {
     let config = format!(
         "[sqlite_database.{name}]\ntype = \"libsql\"\nurl = \"{url}\"\ntoken = \"\"\n\
          [key_value_store.{name}-calls]\ntype = \"spin\"\npath = \"calls.db\"\n"

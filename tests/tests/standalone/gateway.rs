@@ -74,5 +74,5 @@ fn the_health_of_all_is_asked_for() {
     let gateway = Service::among_stand_ins("gateway", "");
     let health = gateway.ask("GET", "/api/health", &[], &Value::Null).json();
     assert_eq!(health["status"], "ok", "{health}");
-    assert_eq!(health["services"].as_array().unwrap().len(), 8);
+    assert_eq!(health["services"].as_array().unwrap().len(), 9);
 }

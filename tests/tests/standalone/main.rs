@@ -10,6 +10,7 @@ mod orders;
 mod registry;
 mod resilience;
 mod storefront;
+mod telemetry;
 
 use serde_json::Value;
 use souk_tests::{Host, Launch, Reply, client};

@@ -28,7 +28,7 @@ use crate::up::{People, free_address, load_demo_once, url, welcome};
 use crate::workspace::Workspace;
 
 /// The services, in the order they are shown, and how many instances each has unless told.
-pub const SERVICES: [(&str, usize); 11] = [
+pub const SERVICES: [(&str, usize); 12] = [
     ("registry", 1),
     ("products", 2),
     ("orders", 2),
@@ -38,6 +38,7 @@ pub const SERVICES: [(&str, usize); 11] = [
     ("payments", 1),
     ("notifications", 1),
     ("events", 1),
+    ("telemetry", 1),
     ("gateway", 1),
     ("storefront", 1),
 ];
