@@ -161,10 +161,10 @@ fn card(address: &Address, token: &str) -> Markup {
             address { @for line in address.postal.lines() { (line) br; } }
             @if address.default { p { span class="tag good" { "Usual address" } } }
             div class="actions" {
-                a href=(href) { "Change" span class="hidden" { ": " (named) } }
+                a href=(href) { "Change" span class="hidden" { " " (named) } }
                 form action={ (href) "/delete" } method="post" {
                     (form_token(token))
-                    button class="plain" type="submit" { "Delete" span class="hidden" { ": " (named) } }
+                    button class="plain" type="submit" { "Delete" span class="hidden" { " " (named) } }
                 }
             }
         }

@@ -216,7 +216,7 @@ fn message(one: &Notification, token: &str) -> Markup {
                 @if one.read_at.is_none() {
                     form action={ "/notifications/" (one.id) "/read" } method="post" {
                         (form_token(token))
-                        button class="plain" type="submit" { "Mark as read" span class="hidden" { ": " (one.title) } }
+                        button class="plain" type="submit" { "Mark as read" span class="hidden" { " " (one.title) } }
                     }
                 }
             }
