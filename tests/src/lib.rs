@@ -21,6 +21,7 @@ mod registry;
 mod server;
 mod shop;
 mod sqld;
+mod visitor;
 
 pub use caller::{Account, Caller};
 pub use cluster::Cluster;
@@ -34,6 +35,7 @@ pub use redis::Redis;
 pub use registry::{Registry, RegistryCall};
 pub use shop::{ADMIN_EMAIL, ADMIN_PASSWORD, Shop, unique};
 pub use sqld::Sqld;
+pub use visitor::{Form, Page, Visitor};
 
 use std::path::PathBuf;
 
