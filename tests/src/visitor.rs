@@ -120,7 +120,8 @@ impl Page {
     /// The text of all that a CSS selector selects.
     pub fn text(&self, css: &str) -> String {
         let page = Html::parse_document(&self.html);
-        let texts = page.select(&selector(css)).flat_map(|it| it.text());
+        let selector = selector(css);
+        let texts = page.select(&selector).flat_map(|it| it.text());
         let words: Vec<_> = texts.flat_map(str::split_whitespace).collect();
         words.join(" ")
     }
