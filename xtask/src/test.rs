@@ -13,7 +13,7 @@ use lexopt::ValueExt;
 use crate::build::{self, HOST_PROFILE};
 use crate::libtest::{self, Tally};
 use crate::workspace::{HOST, TESTS, Workspace};
-use crate::{apt, infra, lint, process, python, sqld};
+use crate::{apt, browser, infra, lint, process, python, sqld};
 
 /// The suites, in the order they run.
 const SUITES: [&str; 11] = [
@@ -183,6 +183,14 @@ impl Session {
             match python::schemathesis(&self.workspace) {
                 Ok(program) => cargo.env("SOUK_SCHEMATHESIS", program),
                 Err(error) => return Tally::skipped(format!("no schemathesis: {error:#}")),
+            };
+        }
+        if suite == "browser" {
+            match browser::modules(&self.workspace) {
+                Ok(modules) => cargo.env("SOUK_NODE_MODULES", modules),
+                Err(error) => {
+                    return Tally::skipped(format!("no Playwright and axe: {error:#}"));
+                }
             };
         }
         if let Some(minutes) = self.options.minutes {

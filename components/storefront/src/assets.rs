@@ -13,8 +13,9 @@ use souk_chassis::{Path, Problem};
 /// Where the manifest mounts the files.
 const ROOT: &str = "/";
 
-/// The style sheet's name among them.
+/// The names of the style sheet and of the script among them.
 const STYLE_SHEET: &str = "shop.css";
+const SCRIPT: &str = "shop.js";
 
 /// For an address that says which content it wants, which is then never another.
 const FOREVER: &str = "public, max-age=31536000, immutable";
@@ -43,10 +44,18 @@ pub async fn picture(
 /// The style sheet's address, which changes with its content.
 pub fn style_sheet() -> &'static str {
     static ADDRESS: OnceLock<String> = OnceLock::new();
-    ADDRESS.get_or_init(|| {
-        let content = read(ROOT, STYLE_SHEET).unwrap_or_default();
-        format!("/assets/{STYLE_SHEET}?v={}", version(&content))
-    })
+    ADDRESS.get_or_init(|| versioned(STYLE_SHEET))
+}
+
+/// The script's address, which changes with its content.
+pub fn script() -> &'static str {
+    static ADDRESS: OnceLock<String> = OnceLock::new();
+    ADDRESS.get_or_init(|| versioned(SCRIPT))
+}
+
+fn versioned(name: &str) -> String {
+    let content = read(ROOT, name).unwrap_or_default();
+    format!("/assets/{name}?v={}", version(&content))
 }
 
 /// Answers with a file, or with 304 if the visitor has it already.
@@ -95,6 +104,7 @@ fn is_plain(path: &str) -> bool {
 fn content_type(path: &str) -> Option<&'static str> {
     match path.rsplit_once('.')?.1 {
         "css" => Some("text/css; charset=utf-8"),
+        "js" => Some("text/javascript; charset=utf-8"),
         "svg" => Some("image/svg+xml"),
         "jpg" | "jpeg" => Some("image/jpeg"),
         "png" => Some("image/png"),
@@ -104,7 +114,7 @@ fn content_type(path: &str) -> Option<&'static str> {
 }
 
 /// What tells one content from another, in hexadecimal.
-fn version(content: &[u8]) -> String {
+pub fn version(content: &[u8]) -> String {
     let digest = Sha256::digest(content);
     digest[..8].iter().fold(String::new(), |mut text, byte| {
         write!(text, "{byte:02x}").expect("writing to a string cannot fail");
@@ -113,7 +123,7 @@ fn version(content: &[u8]) -> String {
 }
 
 /// Whether the visitor has the content with this entity tag.
-fn has(headers: &HeaderMap, etag: &str) -> bool {
+pub fn has(headers: &HeaderMap, etag: &str) -> bool {
     let tags = headers
         .get_all(IF_NONE_MATCH)
         .into_iter()

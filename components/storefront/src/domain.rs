@@ -1,5 +1,9 @@
 //! What the pages show and what the visitor asked for: pure, without HTTP and without HTML.
 
+pub mod account;
+pub mod cart;
+pub mod order;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -107,6 +111,8 @@ pub struct Product {
     /// What is particular to it, such as its size: names and values.
     #[serde(default)]
     pub attributes: BTreeMap<String, String>,
+    /// How many can be ordered, where a list says so.
+    pub available: Option<i64>,
 }
 
 impl Product {
@@ -117,10 +123,49 @@ impl Product {
 
     /// The address of its picture, or of the one that stands in for it.
     pub fn picture(&self) -> &str {
-        self.image_url
-            .as_deref()
-            .unwrap_or("/assets/no-picture.svg")
+        picture(self.image_url.as_deref())
     }
+}
+
+/// The address of a product's picture, or of the one that stands in for it.
+pub fn picture(image_url: Option<&str>) -> &str {
+    image_url.unwrap_or("/assets/no-picture.svg")
+}
+
+/// How many of a product there are.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Level {
+    /// So many can be ordered.
+    pub available: i64,
+}
+
+/// A moment as people write it, `25 November 2026, 22:54 UTC`, from RFC 3339 in UTC.
+pub fn moment(rfc3339: &str) -> String {
+    const MONTHS: [&str; 12] = [
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
+    ];
+    let read = || {
+        let month: usize = rfc3339.get(5..7)?.parse().ok()?;
+        let (day, year) = (rfc3339.get(8..10)?, rfc3339.get(..4)?);
+        let day = day.strip_prefix('0').unwrap_or(day);
+        let month = MONTHS.get(month.checked_sub(1)?)?;
+        Some(format!(
+            "{day} {month} {year}, {} UTC",
+            rfc3339.get(11..16)?
+        ))
+    };
+    read().unwrap_or_else(|| rfc3339.to_owned())
 }
 
 /// One page of products.
@@ -322,6 +367,16 @@ mod tests {
     }
 
     #[test]
+    fn moments_are_written_out() {
+        assert_eq!(
+            moment("2026-11-05T22:54:01.123Z"),
+            "5 November 2026, 22:54 UTC"
+        );
+        assert_eq!(moment("2026-13-05T22:54:01Z"), "2026-13-05T22:54:01Z");
+        assert_eq!(moment("ä"), "ä");
+    }
+
+    #[test]
     fn the_query_is_read_and_written_back() {
         let browse = Browse::from_query(
             "q=+caf%C3%A9+%26+tea&category=coffee-tea&sort=price_desc&cursor=a%2Bb&utm=x",
@@ -384,6 +439,7 @@ mod tests {
             },
             image_url: None,
             attributes: BTreeMap::new(),
+            available: None,
         };
         let list = |count, more: bool| ProductList {
             items: vec![product.clone(); count],

@@ -202,6 +202,11 @@ impl Response {
         self.response.headers()
     }
 
+    /// The answer itself, to be passed on: its body streams, and may go on for as long as both sides want.
+    pub fn into_http(self) -> http::Response<Body> {
+        self.response
+    }
+
     /// Reads its body as JSON; that may take as long again as its head.
     pub async fn json<T: DeserializeOwned>(self) -> Result<T, CallError> {
         let (service, timeout_ms) = (self.service, self.timeout_ms);

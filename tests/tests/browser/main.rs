@@ -1,9 +1,9 @@
-//! The shop in a real browser: headless Chromium shows the pages, and this looks at what it made
-//! of them. Screenshots are kept in `target/screenshots`, for whoever changes a page to look at.
+//! The shop in a real browser: Playwright drives headless Chromium through what shoppers do (`shopper.mjs`), with and without a script,
+//! and axe looks at every page. Screenshots are kept in `target/screenshots`, for whoever changes a page to look at.
 #![allow(clippy::unwrap_used)]
 
-use serde_json::json;
-use souk_tests::{Shop, repo, skipped};
+use serde_json::Value;
+use souk_tests::{ADMIN_EMAIL, ADMIN_PASSWORD, Shop, repo, skipped};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -19,45 +19,17 @@ fn chromium() -> Option<PathBuf> {
     named.or_else(found)
 }
 
-/// What Chromium prints for a page, with some flags; the screenshot goes to the file if one is named.
-fn show(chromium: &PathBuf, url: &str, flags: &[&str]) -> String {
-    let profile = tempfile::tempdir().unwrap();
-    let output = Command::new(chromium)
-        .args([
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--hide-scrollbars",
-            "--timeout=20000",
-        ])
-        .arg(format!("--user-data-dir={}", profile.path().display()))
-        .args(flags)
-        .arg(url)
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-/// A shop with some of the demo catalogue, pictures and all.
-fn stocked_shop() -> Shop {
+/// A shop with so many products of the demo catalogue, pictures and all.
+fn shop_with(products: usize) -> Shop {
     let shop = Shop::start();
     let text = std::fs::read_to_string(repo().join("demo/catalogue.json")).unwrap();
-    let catalogue: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let catalogue: Value = serde_json::from_str(&text).unwrap();
     for category in catalogue["categories"].as_array().unwrap() {
         let slug = category["slug"].as_str().unwrap();
         shop.put_category(slug, category["name"].as_str().unwrap());
     }
-    for product in catalogue["products"].as_array().unwrap().iter().take(30) {
+    let all = catalogue["products"].as_array().unwrap();
+    for product in all.iter().take(products) {
         let mut product = product.clone();
         let fields = product.as_object_mut().unwrap();
         let on_hand = fields.remove("on_hand").unwrap().as_i64().unwrap();
@@ -68,71 +40,84 @@ fn stocked_shop() -> Shop {
     shop
 }
 
-/// Where the pictures of a page come from.
-fn pictures(html: &str) -> Vec<&str> {
-    html.split("<img")
-        .skip(1)
-        .filter_map(|tag| tag.split_once("src=\"")?.1.split_once('"'))
-        .map(|(source, _)| source)
-        .collect()
-}
-
-#[test]
-fn the_front_page_shows_products_with_pictures() {
+/// Has the browser play one scene of `shopper.mjs` in a shop of its own.
+fn play(scene: &str, products: usize) {
     let Some(chromium) = chromium() else {
         return skipped("there is no Chromium; `apt-get install chromium` brings one");
     };
-    let shop = stocked_shop();
-    let html = show(&chromium, &shop.url, &["--dump-dom"]);
-    let shown = pictures(&html);
-    assert!(
-        shown.iter().filter(|p| p.starts_with("/pictures/")).count() >= 24,
-        "{shown:?}"
-    );
-    for picture in shown {
-        assert_eq!(shop.get(picture).status, 200, "{picture}");
-    }
-
-    let folder = repo().join("target/screenshots");
-    std::fs::create_dir_all(&folder).unwrap();
-    for (name, flags) in [
-        ("front-wide", vec!["--window-size=1280,1600"]),
-        ("front-narrow", vec!["--window-size=500,1200"]),
-        (
-            "front-dark",
-            vec![
-                "--window-size=1280,1600",
-                "--blink-settings=preferredColorScheme=0",
-            ],
-        ),
-    ] {
-        let file = folder.join(format!("{name}.png"));
-        let screenshot = format!("--screenshot={}", file.display());
-        let mut flags = flags;
-        flags.push(&screenshot);
-        show(&chromium, &shop.url, &flags);
-        let bytes = std::fs::metadata(&file).unwrap().len();
-        // A blank page of this size is a few kilobytes.
-        assert!(bytes > 40_000, "{name} is blank: {bytes} bytes");
-    }
+    let Some(modules) = std::env::var_os("SOUK_NODE_MODULES") else {
+        return skipped("Playwright and axe are not installed; `cargo xtask test browser` does it");
+    };
+    let screenshots = repo().join("target/screenshots");
+    std::fs::create_dir_all(&screenshots).unwrap();
+    let shop = shop_with(products);
+    let output = Command::new("node")
+        .arg(repo().join("tests/tests/browser/shopper.mjs"))
+        .arg(scene)
+        .env("SHOP", &shop.url)
+        .env("ADMIN_EMAIL", ADMIN_EMAIL)
+        .env("ADMIN_PASSWORD", ADMIN_PASSWORD)
+        .env("CHROMIUM", chromium)
+        .env("NODE_MODULES", modules)
+        .env("SCREENSHOTS", screenshots)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let failed = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}\n{failed}");
 }
 
 #[test]
-fn a_product_page_shows_its_product() {
-    let Some(chromium) = chromium() else {
-        return skipped("there is no Chromium; `apt-get install chromium` brings one");
-    };
-    let shop = Shop::start();
-    shop.put_category("lighting", "Lighting");
-    let made = shop.post_product(
-        "lighting",
-        json!({"name": "Reading lamp", "image_url": "/pictures/out-backpack.svg"}),
-    );
-    let url = format!("{}/products/{}", shop.url, made["id"].as_str().unwrap());
-    let html = show(&chromium, &url, &["--dump-dom"]);
-    assert!(
-        html.contains("<h1") && html.contains("Reading lamp"),
-        "{html}"
-    );
-    assert!(pictures(&html).contains(&"/pictures/out-backpack.svg"));
+fn something_is_bought_without_a_script() {
+    play("buyWithoutScript", 6);
+}
+
+#[test]
+fn something_is_bought_with_a_script() {
+    play("buyWithScript", 6);
+}
+
+#[test]
+fn a_declined_card_buys_nothing_and_another_one_does() {
+    play("declinedCard", 3);
+}
+
+#[test]
+fn what_is_out_of_stock_in_the_cart_has_to_go_first() {
+    play("outOfStock", 3);
+}
+
+#[test]
+fn an_expired_session_goes_on_and_one_that_ended_asks_to_log_in() {
+    play("expiredSession", 3);
+}
+
+#[test]
+fn an_open_order_page_shows_what_happens() {
+    play("liveStatus", 3);
+}
+
+#[test]
+fn suggestions_come_while_typing() {
+    play("suggestions", 12);
+}
+
+#[test]
+fn everything_is_done_with_the_keyboard_alone() {
+    play("keyboardOnly", 6);
+}
+
+#[test]
+fn the_account_is_looked_after() {
+    play("account", 3);
+}
+
+#[test]
+fn the_first_page_is_light_and_does_not_move() {
+    play("lightFirstPage", 30);
+}
+
+#[test]
+fn every_page_is_accessible_and_fits_every_screen() {
+    play("everyPage", 30);
 }

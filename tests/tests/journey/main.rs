@@ -17,4 +17,5 @@ mod oversell;
 mod payment_provider;
 mod refunds;
 mod resilience;
+mod shopping;
 mod storefront;

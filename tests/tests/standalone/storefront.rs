@@ -25,6 +25,7 @@ fn pages_show_what_the_catalogue_has() {
     let page = get(&format!("/products/{PRODUCT}"));
     assert_eq!(page.status, 200, "{}", page.text);
     assert!(page.text.contains("what there is to say"), "{}", page.text);
+    assert!(page.text.contains("In stock"), "{}", page.text);
     assert_eq!(get(&format!("/products/{UNKNOWN}")).status, 404);
     storefront.keeps_to_its_contracts();
 }

@@ -1,0 +1,497 @@
+// What shoppers do, one scene a run: `node shopper.mjs <scene>`. The test that starts it says where the shop and the programs are.
+import assert from "node:assert/strict";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+
+const { SHOP, ADMIN_EMAIL, ADMIN_PASSWORD, CHROMIUM, NODE_MODULES, SCREENSHOTS } = process.env;
+const require = createRequire(join(NODE_MODULES, "of-the-tests.js"));
+const { chromium } = require("playwright-core");
+const AXE = require.resolve("axe-core/axe.min.js");
+
+const GOOD = "4242 4242 4242 4242";
+const DECLINED = "4000 0000 0000 0002";
+const PASSWORD = "a long enough password";
+const LIMIT = 60_000;
+
+const browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox", "--disable-gpu"] });
+
+// A visitor's own browser window. Whatever its pages complain about fails the scene.
+async function visitor(options = {}) {
+  const context = await browser.newContext({ baseURL: SHOP, viewport: { width: 1280, height: 900 }, ...options });
+  context.setDefaultTimeout(LIMIT);
+  const page = await context.newPage();
+  page.complaints = [];
+  page.on("pageerror", (error) => page.complaints.push(String(error)));
+  page.on("console", (message) => {
+    // A page that says so by its status is no complaint: the scene expects it.
+    const expected = message.text().startsWith("Failed to load resource: the server responded with a status of 4");
+    if (message.type() === "error" && !expected) page.complaints.push(message.text());
+  });
+  return page;
+}
+
+function noComplaints(page) {
+  assert.deepEqual(page.complaints, []);
+}
+
+const unique = () => `${Date.now()}-${Math.floor(Math.random() * 1e6)}`;
+
+async function api(method, path, body, token) {
+  const headers = { "content-type": "application/json", ...(token && { authorization: `Bearer ${token}` }) };
+  const answer = await fetch(SHOP + path, { method, headers, body: body && JSON.stringify(body) });
+  const text = await answer.text();
+  assert.ok(answer.ok, `${method} ${path}: ${answer.status} ${text}`);
+  return text ? JSON.parse(text) : {};
+}
+
+async function admin() {
+  return (await api("POST", "/api/sessions", { email: ADMIN_EMAIL, password: ADMIN_PASSWORD })).access_token;
+}
+
+async function products() {
+  return (await api("GET", "/api/products?limit=30")).items;
+}
+
+async function addToCart(page, product) {
+  await page.goto(`/products/${product.id}`);
+  await page.getByRole("button", { name: "Add to cart" }).click();
+  await page.waitForURL("**/cart?added=*");
+}
+
+async function register(page, path = "/register") {
+  await page.goto(path);
+  await page.getByLabel("Your name").fill("Ada Shopper");
+  await page.getByLabel("E-mail address").fill(`shopper-${unique()}@souk.example`);
+  await page.getByLabel("Password").fill(PASSWORD);
+  await page.getByRole("button", { name: "Open account" }).click();
+  await page.waitForURL((url) => !url.pathname.startsWith("/register"));
+}
+
+async function fillAddress(page) {
+  await page.getByLabel("Full name").fill("Ada Shopper");
+  await page.getByLabel("Street and number").fill("Market Street 1");
+  await page.getByLabel("Postal code").fill("10115");
+  await page.getByLabel("City").fill("Berlin");
+  await page.getByLabel("Country").selectOption("DE");
+}
+
+async function fillCard(page, number) {
+  await page.getByLabel("Card number").fill(number);
+  await page.getByLabel("Valid until").fill("09/39");
+  await page.getByLabel("Security code").fill("737");
+}
+
+async function order(page) {
+  await page.getByRole("button", { name: "Order and pay" }).click();
+}
+
+// From the front page to a confirmed order: as a guest first, who then opens an account and finds the cart as it was.
+async function buy(page) {
+  await page.goto("/");
+  const name = await page.locator(".card a").first().textContent();
+  await page.locator(".card a").first().click();
+  await page.getByRole("heading", { level: 1, name }).waitFor();
+  await page.getByRole("button", { name: "Add to cart" }).click();
+  await page.getByText(`${name} is in your cart.`).waitFor();
+  await page.getByRole("link", { name: "To the checkout" }).click();
+  await page.waitForURL("**/login?next=%2Fcheckout");
+  await page.getByRole("link", { name: "Open an account" }).click();
+  await register(page, page.url());
+  await page.waitForURL("**/checkout");
+  await fillAddress(page);
+  await page.getByLabel("Keep this address").check();
+  await fillCard(page, GOOD);
+  await order(page);
+  await page.waitForURL("**/orders/*");
+  await page.getByText("Thank you. Your order is confirmed").waitFor();
+  await page.getByText("VISA ending in 4242").waitFor();
+  await page.goto("/account/addresses");
+  await page.getByText("Market Street 1").first().waitFor();
+  await page.goto("/orders");
+  await page.getByText(name).waitFor();
+  noComplaints(page);
+}
+
+// Loads a page again until something is there.
+async function until(page, path, wanted) {
+  for (let tries = 0; tries < 50; tries++) {
+    await page.goto(path);
+    if (await wanted.count()) return;
+    await page.waitForTimeout(200);
+  }
+  assert.fail(`${path} does not come to show what it should`);
+}
+
+async function axe(page, what) {
+  const violations = await page.evaluate(async () => {
+    const found = await globalThis.axe.run(document, { resultTypes: ["violations"] });
+    return found.violations.map(({ id, nodes }) => ({ id, where: nodes.map((node) => `${node.html} ${node.failureSummary}`) }));
+  });
+  assert.deepEqual(violations, [], what);
+}
+
+async function fits(page, what) {
+  const { inside, wide } = await page.evaluate(() => ({ inside: document.documentElement.scrollWidth, wide: innerWidth }));
+  assert.ok(inside <= wide, `${what} is ${inside} wide on a screen of ${wide}`);
+}
+
+const scenes = {
+  async buyWithoutScript() {
+    await buy(await visitor({ javaScriptEnabled: false }));
+  },
+
+  async buyWithScript() {
+    const page = await visitor();
+    await buy(page);
+    // The cart hears of the order a moment later.
+    await until(page, "/cart", page.getByText("Your cart is empty"));
+    // A stepper changes the cart by itself, and an empty one says so.
+    const [first] = await products();
+    await addToCart(page, first);
+    await page.getByRole("button", { name: "One more" }).click();
+    await page.locator(".badge", { hasText: "2" }).waitFor();
+    await page.getByRole("button", { name: "Remove" }).click();
+    await page.getByText("Your cart is empty").waitFor();
+    noComplaints(page);
+  },
+
+  async declinedCard() {
+    const page = await visitor();
+    const [first] = await products();
+    await addToCart(page, first);
+    await register(page);
+    await page.goto("/checkout");
+    await fillAddress(page);
+    await fillCard(page, DECLINED);
+    await order(page);
+    await page.getByRole("alert").getByText("Your card was declined").waitFor();
+    assert.equal(await page.getByLabel("Card number").inputValue(), "", "a card is not kept");
+    assert.equal(await page.getByLabel("Street and number").inputValue(), "Market Street 1");
+    await page.screenshot({ path: join(SCREENSHOTS, "declined-1280-light.png"), fullPage: true });
+    await fillCard(page, GOOD);
+    await order(page);
+    await page.getByText("Thank you. Your order is confirmed").waitFor();
+    noComplaints(page);
+  },
+
+  async outOfStock() {
+    const page = await visitor();
+    const [first, second] = await products();
+    await addToCart(page, first);
+    await addToCart(page, second);
+    await api("PUT", `/api/inventory/${first.id}`, { on_hand: 0 }, await admin());
+    await page.goto("/cart");
+    await page.getByText("Out of stock. Please remove it to go on.").waitFor();
+    assert.equal(await page.getByRole("link", { name: "To the checkout" }).count(), 0);
+    await page.screenshot({ path: join(SCREENSHOTS, "out-of-stock-1280-light.png"), fullPage: true });
+    await page.getByRole("button", { name: `Remove ${first.name}` }).click();
+    await page.getByRole("link", { name: "To the checkout" }).waitFor();
+    await page.goto(`/products/${first.id}`);
+    await page.getByText("Out of stock at the moment").waitFor();
+    noComplaints(page);
+  },
+
+  async expiredSession() {
+    const page = await visitor();
+    await register(page);
+    const context = page.context();
+    // What a browser does when the access token has had its time.
+    await context.clearCookies({ name: "souk_access" });
+    await page.goto("/account");
+    await page.getByRole("heading", { name: "Your account" }).waitFor();
+    const names = (await context.cookies()).map((cookie) => cookie.name);
+    assert.ok(names.includes("souk_access"), "the session was refreshed");
+    for (const cookie of await context.cookies()) {
+      assert.ok(cookie.httpOnly && cookie.sameSite === "Lax", cookie.name);
+    }
+    // The session is ended elsewhere: by the next refresh it is noticed.
+    await context.clearCookies({ name: "souk_access" });
+    await context.addCookies([{ name: "souk_refresh", value: "nobody-has-this", url: SHOP }]);
+    await page.goto("/orders");
+    await page.waitForURL("**/login?next=%2Forders");
+    await page.getByText("Please log in to go on").waitFor();
+    noComplaints(page);
+  },
+
+  async liveStatus() {
+    const page = await visitor();
+    const [first] = await products();
+    await addToCart(page, first);
+    await register(page);
+    await page.goto("/checkout");
+    await fillAddress(page);
+    await fillCard(page, GOOD);
+    await order(page);
+    await page.getByText("Thank you. Your order is confirmed").waitFor();
+    const id = page.url().split("/").pop();
+    const token = await admin();
+    for (let tries = 0; ; tries++) {
+      // It is shipped once its payment is captured.
+      try {
+        await api("POST", `/api/orders/${id}/ship`, { carrier: "Snail", tracking: "S-1" }, token);
+        break;
+      } catch (error) {
+        if (tries > 50) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 200));
+      }
+    }
+    await page.getByText("Your order is on its way to you.").waitFor();
+    await page.getByText("Sent with Snail").waitFor();
+    assert.equal(await page.getByRole("button", { name: "Cancel this order" }).count(), 0);
+    await api("POST", `/api/orders/${id}/deliver`, undefined, token);
+    await page.getByText("Your order has arrived.").waitFor();
+    noComplaints(page);
+  },
+
+  async suggestions() {
+    const page = await visitor();
+    const [first] = await products();
+    const word = first.name.split(/[^a-zA-Z]/).find((part) => part.length > 3);
+    await page.goto("/");
+    const field = page.getByRole("combobox", { name: "Search the shop" });
+    await field.pressSequentially(word.slice(0, 4));
+    await page.getByRole("option", { name: first.name }).waitFor();
+    await page.screenshot({ path: join(SCREENSHOTS, "suggestions-1280-light.png") });
+    await field.press("ArrowDown");
+    const list = page.getByRole("listbox", { name: "Suggested products" });
+    assert.equal(await list.getByRole("option", { selected: true }).count(), 1);
+    await field.press("Escape");
+    assert.equal(await list.count(), 0);
+    await field.press("Enter");
+    await page.waitForURL(`**/?q=${word.slice(0, 4)}*`);
+    noComplaints(page);
+  },
+
+  // From the front page to an order, without a pointer.
+  async keyboardOnly() {
+    const page = await visitor();
+    await page.goto("/");
+    await page.keyboard.press("Tab");
+    assert.equal(await page.evaluate(() => document.activeElement.textContent), "Skip to content");
+    await page.keyboard.press("Enter");
+    const tabTo = async (what) => {
+      for (let presses = 0; presses < 80; presses++) {
+        const here = await page.evaluate(() => {
+          const { activeElement: it } = document;
+          const seen = getComputedStyle(it).outlineStyle !== "none" || getComputedStyle(it, "::after").outlineStyle !== "none";
+          const label = it.labels?.[0]?.textContent ?? it.textContent;
+          return { name: `${label ?? ""}`.trim(), seen };
+        });
+        if (here.name.startsWith(what)) {
+          assert.ok(here.seen, `the focus on ${what} is not to be seen`);
+          return;
+        }
+        await page.keyboard.press("Tab");
+      }
+      assert.fail(`the keyboard does not come to ${what}`);
+    };
+    const name = await page.locator(".card a").first().textContent();
+    await tabTo(name);
+    await page.keyboard.press("Enter");
+    await page.waitForURL("**/products/*");
+    await tabTo("Add to cart");
+    await page.keyboard.press("Enter");
+    await page.waitForURL("**/cart?added=*");
+    await tabTo("To the checkout");
+    await page.keyboard.press("Enter");
+    await page.waitForURL("**/login*");
+    await tabTo("Open an account");
+    await page.keyboard.press("Enter");
+    await page.waitForURL("**/register*");
+    const type = async (label, text) => {
+      await tabTo(label);
+      await page.keyboard.type(text);
+    };
+    await type("Your name", "Ada Shopper");
+    await type("E-mail address", `keys-${unique()}@souk.example`);
+    await type("Password", PASSWORD);
+    await page.keyboard.press("Enter");
+    await page.waitForURL("**/checkout");
+    await type("Full name", "Ada Shopper");
+    await type("Street and number", "Market Street 1");
+    await type("Postal code", "10115");
+    await type("City", "Berlin");
+    await type("Country", "Germany");
+    await type("Card number", GOOD);
+    await type("Valid until", "09/39");
+    await type("Security code", "737");
+    await page.keyboard.press("Enter");
+    await page.getByText("Thank you. Your order is confirmed").waitFor();
+    noComplaints(page);
+  },
+
+  async account() {
+    const page = await visitor({ javaScriptEnabled: false });
+    await register(page);
+    await page.goto("/account");
+    await page.getByLabel("Your name").fill("Ada Renamed");
+    await page.getByRole("button", { name: "Save" }).click();
+    await page.getByText("Your name is changed.").waitFor();
+    assert.equal(await page.getByLabel("Your name").inputValue(), "Ada Renamed");
+
+    await page.getByRole("link", { name: "Password" }).click();
+    await page.getByLabel("Present password").fill("not this one at all");
+    await page.getByLabel("New password").fill("another good password");
+    await page.getByRole("button", { name: "Change the password" }).click();
+    await page.getByText("This is not the present password.").waitFor();
+    await page.getByLabel("Present password").fill(PASSWORD);
+    await page.getByLabel("New password").fill("another good password");
+    await page.getByRole("button", { name: "Change the password" }).click();
+    await page.getByText("Your password is changed.").waitFor();
+
+    await page.goto("/account/addresses/new");
+    await fillAddress(page);
+    await page.getByRole("button", { name: "Save" }).click();
+    await page.getByText("Usual address").waitFor();
+    await page.getByRole("link", { name: "Change Market Street 1" }).click();
+    await page.getByLabel("City").fill("Potsdam");
+    await page.getByRole("button", { name: "Save" }).click();
+    await page.getByText("10115 Potsdam").waitFor();
+    await page.getByRole("button", { name: "Delete Market Street 1" }).click();
+    await page.getByText("No address yet").waitFor();
+
+    await page.goto("/account");
+    const download = page.waitForEvent("download");
+    await page.getByRole("link", { name: "Download your data" }).click();
+    assert.equal((await download).suggestedFilename(), "account.json");
+
+    await page.getByRole("link", { name: "Delete the account" }).click();
+    await page.getByRole("button", { name: "Delete my account" }).click();
+    await page.getByText("Please tick this box").waitFor();
+    await page.getByLabel("I am sure").check();
+    await page.getByRole("button", { name: "Delete my account" }).click();
+    await page.waitForURL("**/login?done=deleted");
+    await page.getByText("Your account is deleted.").waitFor();
+    await page.goto("/account");
+    await page.waitForURL("**/login?next=%2Faccount");
+    noComplaints(page);
+  },
+
+  async lightFirstPage() {
+    const page = await visitor();
+    let html = 0;
+    let all = 0;
+    const reads = [];
+    page.on("response", (response) => {
+      const type = response.headers()["content-type"] ?? "";
+      if (type.startsWith("image/") && !response.url().endsWith("/assets/icon.svg")) return;
+      reads.push(
+        response.body().then((body) => {
+          all += body.length;
+          if (type.startsWith("text/html")) html += body.length;
+        }),
+      );
+    });
+    await page.addInitScript(() => {
+      globalThis.moved = 0;
+      new PerformanceObserver((list) => list.getEntries().forEach((entry) => (globalThis.moved += entry.value))).observe({
+        type: "layout-shift",
+        buffered: true,
+      });
+    });
+    await page.goto("/", { waitUntil: "networkidle" });
+    await Promise.all(reads);
+    assert.ok(html > 1_000 && html <= 30_000, `the HTML has ${html} bytes`);
+    assert.ok(all <= 100_000, `all has ${all} bytes`);
+    const moved = await page.evaluate(() => globalThis.moved);
+    assert.ok(moved < 0.01, `the layout moved by ${moved}`);
+    console.log(`first page: ${html} bytes of HTML, ${all} without pictures, moved by ${moved}`);
+    // What has not changed is not sent again.
+    const { etag } = (await page.request.get("/")).headers();
+    const again = await page.request.get("/", { headers: { "if-none-match": etag } });
+    assert.equal(again.status(), 304);
+    noComplaints(page);
+  },
+
+  async everyPage() {
+    const page = await visitor();
+    const [first, second, third] = await products();
+    const pages = {
+      front: "/",
+      category: `/?category=${first.category}`,
+      search: "/?q=a",
+      "nothing-found": "/?q=zzzzzz",
+      product: `/products/${first.id}`,
+      "empty-cart": "/cart",
+      login: "/login?next=%2Fcheckout",
+      register: "/register",
+      "not-found": "/nowhere",
+    };
+    await look(page, pages);
+
+    await addToCart(page, first);
+    await addToCart(page, second);
+    await register(page);
+    await look(page, {
+      "no-orders": "/orders",
+      "no-notifications": "/notifications",
+      "no-addresses": "/account/addresses",
+      cart: "/cart",
+      checkout: "/checkout",
+    });
+    await page.goto("/checkout");
+    await page.locator("form#checkout").evaluate((form) => (form.noValidate = true));
+    await order(page);
+    await page.getByText("Please look at these again:").waitFor();
+    await examine(page, "checkout-with-errors");
+
+    await page.goto("/checkout");
+    await fillAddress(page);
+    await page.getByLabel("Keep this address").check();
+    await fillCard(page, GOOD);
+    await order(page);
+    await page.getByText("Thank you. Your order is confirmed").waitFor();
+    const orderPage = new URL(page.url()).pathname;
+    await addToCart(page, third);
+    await until(page, "/notifications", page.locator(".message"));
+    await look(page, {
+      order: orderPage,
+      orders: "/orders",
+      notifications: "/notifications",
+      addresses: "/account/addresses",
+      "new-address": "/account/addresses/new",
+      account: "/account",
+      password: "/account/password",
+      "delete-account": "/account/delete",
+      "checkout-with-address": "/checkout",
+    });
+    noComplaints(page);
+  },
+};
+
+// Looks at pages as they are on a telephone, a tablet and a desk, in daylight and in the dark.
+async function look(page, pages) {
+  for (const [name, path] of Object.entries(pages)) {
+    await page.goto(path);
+    await examine(page, name);
+  }
+}
+
+async function examine(page, name) {
+  for (const colorScheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme });
+    for (const width of [1280, 768, 320]) {
+      await page.setViewportSize({ width, height: 900 });
+      await fits(page, `${name} at ${width}`);
+      await page.screenshot({ path: join(SCREENSHOTS, `${name}-${width}-${colorScheme}.png`), fullPage: true });
+      // By the protocol, which the page's policy does not concern.
+      if (!(await page.evaluate(() => "axe" in globalThis))) await inject(page);
+      await axe(page, `${name}, ${width} wide, ${colorScheme}`);
+    }
+  }
+  await page.emulateMedia({ colorScheme: "light" });
+  await page.setViewportSize({ width: 1280, height: 900 });
+}
+
+async function inject(page) {
+  const { readFile } = await import("node:fs/promises");
+  await page.evaluate(await readFile(AXE, "utf8"));
+}
+
+const scene = scenes[process.argv[2]];
+assert.ok(scene, `there is no scene ${process.argv[2]}`);
+try {
+  await scene();
+} finally {
+  await browser.close();
+}
