@@ -8,8 +8,8 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderValue};
-use souk_chassis::background::now;
-use souk_chassis::{Context, Problem};
+use souk_chassis::background::{self, now};
+use souk_chassis::Problem;
 use souk_resilience::limit::{Importance, Limit, WINDOW};
 use uuid::Uuid;
 
@@ -81,14 +81,13 @@ const LOAD_HEADER: &str = "SOUK_LOAD_HEADER";
 
 /// Lets a request in, or refuses it.
 pub async fn admit(
-    context: &Context,
     headers: &HeaderMap,
     importance: Importance,
 ) -> Result<Option<Running>, Problem> {
     static HEADER: LazyLock<String> =
         LazyLock::new(|| std::env::var(LOAD_HEADER).unwrap_or_default());
     match HEADER.as_str() {
-        "" => count(context, importance).await.map(Some),
+        "" => count(importance).await.map(Some),
         header => told(headers.get(header), importance).map(|()| None),
     }
 }
@@ -113,10 +112,10 @@ fn refusal() -> Problem {
 }
 
 /// As the gateway itself has found out.
-async fn count(context: &Context, importance: Importance) -> Result<Running, Problem> {
+async fn count(importance: Importance) -> Result<Running, Problem> {
     let now = now();
     if now >= known().read_at + FRESH_FOR {
-        look(context, now).await;
+        look(now).await;
     }
     let mut known = known();
     if !known.limit.admits(known.total(), importance) {
@@ -126,13 +125,13 @@ async fn count(context: &Context, importance: Importance) -> Result<Running, Pro
     known.admitted += 1;
     if !std::mem::replace(&mut known.is_watched, true) {
         known.limit.begin(now);
-        spin_sdk::wasip3::spawn(watch(context.unhurried()));
+        background::later(watch());
     }
     Ok(Running(()))
 }
 
 /// Looks at the limit and at what others have under way. Without the database nobody is refused.
-async fn look(context: &Context, now: i64) {
+async fn look(now: i64) {
     let instance = {
         let mut known = known();
         known.read_at = now;
@@ -145,12 +144,12 @@ async fn look(context: &Context, now: i64) {
             known.limit.take_over(size);
             known.others = others;
         }
-        Err(error) => log(context, &error),
+        Err(error) => log(&error),
     }
 }
 
 /// Watches how long work waits, for as long as there is any.
-async fn watch(context: Context) {
+async fn watch() {
     loop {
         let begun = Instant::now();
         spin_sdk::time::sleep(Duration::from_millis(LOOK_EVERY)).await;
@@ -158,7 +157,7 @@ async fn watch(context: Context) {
             .elapsed()
             .saturating_sub(Duration::from_millis(LOOK_EVERY));
         if let Err(error) = observe(late.as_secs_f64() * 1_000.0, now()).await {
-            log(&context, &error);
+            log(&error);
         }
         let mut known = known();
         if known.running == 0 {
@@ -195,11 +194,8 @@ async fn observe(waited: f64, now: i64) -> Result<(), souk_store::Error> {
     Ok(())
 }
 
-fn log(context: &Context, error: &souk_store::Error) {
-    let id = context.request_id();
-    eprintln!(
-        "level=warn service=gateway request_id={id} message=\"the load is not known\" error={error:?}"
-    );
+fn log(error: &souk_store::Error) {
+    tracing::warn!(%error, "the load is not known");
 }
 
 #[cfg(test)]

@@ -86,11 +86,7 @@ fn answer(
         Ok(page) => html(StatusCode::OK, page),
         Err(Missing::Nothing) => html(StatusCode::NOT_FOUND, frame.not_found()),
         Err(Missing::Unavailable(cause)) => {
-            eprintln!(
-                "level=error service={} request_id={} error={cause:?}",
-                context.service,
-                context.request_id()
-            );
+            tracing::error!(error = ?cause, "a page cannot be shown");
             let page = html(StatusCode::SERVICE_UNAVAILABLE, frame.unavailable(address));
             ([(RETRY_AFTER, RETRY)], page).into_response()
         }

@@ -90,10 +90,7 @@ pub async fn refresh(context: Context, Json(body): Json<RefreshBody>) -> Result<
         return tokens(session, next).await;
     }
     if let Some(session) = sessions::end_by_spent_token(&token.hash()).await? {
-        eprintln!(
-            "level=warn service=users request_id={} session={session} event=\"a spent refresh token ended its session\"",
-            context.request_id()
-        );
+        tracing::warn!(%session, "a spent refresh token ended its session");
     }
     Err(Problem::unauthorized(
         "the refresh token is not valid any more",
