@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-
 use crate::limits::{Charge, Class, Verdict};
 use crate::settings::Settings;
 use crate::store;

@@ -8,8 +8,8 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderValue};
-use souk_chassis::background::{self, now};
 use souk_chassis::Problem;
+use souk_chassis::background::{self, now};
 use souk_resilience::limit::{Importance, Limit, WINDOW};
 use uuid::Uuid;
 

@@ -58,6 +58,8 @@ fn structured(record: &mut LogRecord, mut object: Map<String, Value>) {
     if let Some(span) = said.filter(|span| *span != SpanId::INVALID) {
         record.span_id = span.to_bytes().to_vec();
     }
+    // The resource and the record say these themselves.
+    object.retain(|name, _| !matches!(name.as_str(), "service" | "time"));
     for (name, value) in object {
         record.attributes.push(KeyValue {
             key: name,
@@ -99,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_json_line_says_what_it_is() {
-        let line = br#"{"level":"warn","message":"late","trace_id":"0af7651916cd43dd8448eb211c80319c","order":{"id":1},"tries":3}"#;
+        let line = br#"{"level":"warn","service":"x","message":"late","trace_id":"0af7651916cd43dd8448eb211c80319c","order":{"id":1},"tries":3}"#;
         let record = record(line, "stderr", &Scope::default());
         assert_eq!(record.severity_number(), SeverityNumber::Warn);
         assert_eq!(record.body, Some(text("late")));
@@ -118,6 +120,7 @@ mod tests {
             Some(Any::StringValue("stderr".into()))
         );
         assert_eq!(attribute("level"), None);
+        assert_eq!(attribute("service"), None);
     }
 
     #[test]
