@@ -304,8 +304,8 @@ mod tests {
     #[test]
     fn lines_arrive_whole_and_in_order() {
         let dir = tempfile::tempdir().unwrap();
-        let logs = Logs::start(dir.path(), None).unwrap();
-        let output = logs.stream(&"cart".into(), Channel::Out);
+        let logs = Logs::start(dir.path(), None, None).unwrap();
+        let output = logs.stream(&"cart".into(), Channel::Out, &None);
         output.0.push(b"one\ntw");
         output.0.push(b"o\nthree");
         drop(output);
