@@ -10,10 +10,9 @@ use std::time::Duration;
 use futures::future::join_all;
 use futures::stream::{self, StreamExt};
 use http::Method;
-use souk_chassis::background::{Every, now};
+use souk_chassis::background::{self, Every, now};
 use souk_chassis::{Context, Problem};
 use souk_events::Event;
-use spin_sdk::wasip3;
 use uuid::Uuid;
 
 use crate::clients::deliver;

@@ -37,7 +37,7 @@ pub async fn list(context: Context, uri: Uri) -> Response {
         true => Err(Missing::Nothing),
         false => list.map(|list| frame.list(&browse, &list)),
     };
-    answer(&context, &frame, page, &browse.href())
+    answer(&frame, page, &browse.href())
 }
 
 /// `GET /products/{id}`: one product.
@@ -50,13 +50,13 @@ pub async fn product(context: Context, Path(id): Path<String>, uri: Uri) -> Resp
     let (product, categories) = join(product, clients::categories(&context)).await;
     let frame = frame(categories);
     let page = product.map(|(product, related)| frame.product(&product, &related));
-    answer(&context, &frame, page, uri.path())
+    answer(&frame, page, uri.path())
 }
 
 /// Any other address.
 pub async fn not_found(context: Context, uri: Uri) -> Response {
     let frame = frame(clients::categories(&context).await);
-    answer(&context, &frame, Err(Missing::Nothing), uri.path())
+    answer(&frame, Err(Missing::Nothing), uri.path())
 }
 
 /// Adds the headers that keep a browser from doing what no page of ours needs.
@@ -76,12 +76,7 @@ fn frame(categories: Categories) -> Frame {
 }
 
 /// Answers with a page, or with the page that says why there is none. `address` is the one that was asked for.
-fn answer(
-    context: &Context,
-    frame: &Frame,
-    page: Result<Markup, Missing>,
-    address: &str,
-) -> Response {
+fn answer(frame: &Frame, page: Result<Markup, Missing>, address: &str) -> Response {
     match page {
         Ok(page) => html(StatusCode::OK, page),
         Err(Missing::Nothing) => html(StatusCode::NOT_FOUND, frame.not_found()),
