@@ -68,7 +68,7 @@ impl App {
         let router = problems.collect_in(&file, Router::new(selected));
 
         let env = |name: &str| std::env::var(name).ok();
-        let values = variables::Variables::resolve(&manifest.variables, &up.variables, &env);
+        let values = variables::Variables::resolve(&manifest.variables, &up.variables, env);
         // With a variable missing, every template that uses it would be a problem too.
         let values = problems.collect_in(&file, values);
         let telemetry = problems.collect(Settings::read(env)).flatten();
