@@ -14,6 +14,8 @@ use crate::manifest::Manifest;
 use crate::problems::Problems;
 use crate::router::Router;
 use crate::runtime_config::RuntimeConfig;
+use crate::telemetry::Telemetry;
+use crate::telemetry::settings::Settings;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -33,6 +35,8 @@ pub struct App {
     pub service_key: Option<String>,
     /// Guests' logs; to be flushed at the end.
     pub logs: stdio::Logs,
+    /// What is told of it, if anything is; to be finished after that.
+    pub telemetry: Option<Arc<Telemetry>>,
 }
 
 impl App {
@@ -67,12 +71,13 @@ impl App {
         let values = variables::Variables::resolve(&manifest.variables, &up.variables, env);
         // With a variable missing, every template that uses it would be a problem too.
         let values = problems.collect_in(&file, values);
+        let telemetry = problems.collect(Settings::read(env)).flatten();
 
         let no_engine = |error: wasmtime::Error| {
             Problems::one(format!("cannot start the Wasm engine: {error:#}"))
         };
         let engine = engine::new().map_err(no_engine)?;
-        let linker = engine::linker(&engine).map_err(no_engine)?;
+        let linker = engine::linker(&engine, telemetry.is_some()).map_err(no_engine)?;
         let state_dir = config.as_ref().map_or(dir, |config| &config.state_dir);
         let cache = CodeCache::new(up.disable_cache, state_dir);
         let mut loaded = Vec::new();
@@ -108,7 +113,10 @@ impl App {
         let stores = problems.collect(key_value::Stores::open(&used, &config.key_value));
         let used: Vec<_> = grants().map(|grants| &grants.sqlite).collect();
         let databases = problems.collect(sqlite::Databases::open(&used, &config.sqlite));
-        let logs = problems.collect(stdio::Logs::start(&config.state_dir.join("logs"), terminal));
+        let telemetry = telemetry.map(Telemetry::start);
+        let log_dir = config.state_dir.join("logs");
+        let exported = telemetry.clone().filter(|telemetry| telemetry.logs);
+        let logs = problems.collect(stdio::Logs::start(&log_dir, terminal, exported));
         let (Some(key_value), Some(sqlite), Some(logs)) = (stores, databases, logs) else {
             return Err(problems);
         };
@@ -130,6 +138,7 @@ impl App {
                 redis: redis::Servers::new(),
                 outbound: way_out,
                 logs: logs.clone(),
+                tracing: telemetry.as_ref().and_then(|told| told.tracing.clone()),
             });
             Dispatcher::new(loaded, &engine, &shared, reuse)
         });
@@ -143,6 +152,7 @@ impl App {
                 .or_else(|| std::env::var("SPIN_VARIABLE_SERVICE_KEY").ok()),
             outbound: outbound.expect("made with the dispatcher"),
             logs,
+            telemetry,
         })
     }
 }

@@ -1,6 +1,5 @@
 //! Bodies the host makes or wraps.
 
-use crate::dispatch::Place;
 use bytes::Bytes;
 use futures::FutureExt;
 use http::{Response, header};
@@ -123,10 +122,10 @@ impl Body for Resumed {
     }
 }
 
-/// Ties a place in the server to a body, until that is sent or dropped.
-pub fn hold(body: WasiBody, place: Place) -> WasiBody {
+/// Ties something, such as a place in the server, to a body, until that is sent or dropped.
+pub fn hold(body: WasiBody, held: impl Send + 'static) -> WasiBody {
     body.map_err(move |error| {
-        let _held = &place;
+        let _held = &held;
         error
     })
     .boxed_unsync()

@@ -4,14 +4,17 @@
 //! instance takes up to `--max-instance-concurrent-reuse-count` requests at once and
 //! `--max-instance-reuse-count` in all, and goes after `--idle-instance-timeout` without any.
 
-use crate::body::EventStream;
+use crate::body::{EventStream, hold};
 use crate::cli::{Interval, Span};
 use crate::instance::{ComponentGrants, InstanceState, Shared};
 use crate::load::{Load, Running};
 use crate::problem_response::Problem;
 use crate::router::Match;
+use crate::telemetry::http as spans;
+use crate::telemetry::trace::{Scope, Span as TraceSpan, Tracing};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 use http_body_util::BodyExt;
+use opentelemetry::trace::SpanKind;
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
@@ -72,13 +75,16 @@ pub struct Ticket {
     /// Of one from outside.
     held: Option<(Place, Running)>,
     instance: Arc<OnceLock<Arc<AtomicBool>>>,
+    /// Where in its trace it is.
+    place: Scope,
 }
 
 impl Ticket {
-    fn new(held: Option<(Place, Running)>) -> Self {
+    fn new(held: Option<(Place, Running)>, place: Scope) -> Self {
         Self {
             held,
             instance: Arc::default(),
+            place,
         }
     }
 }
@@ -87,6 +93,7 @@ impl Ticket {
 pub struct Dispatcher {
     components: HashMap<String, ProxyHandler<Handler>>,
     load: Arc<Load>,
+    tracing: Option<Arc<Tracing>>,
     reuse: Reuse,
     /// Streams of events end.
     stopping: CancellationToken,
@@ -131,6 +138,7 @@ impl Dispatcher {
         Self {
             components,
             load: Load::watched(),
+            tracing: shared.tracing.clone(),
             reuse,
             stopping,
             lapsing,
@@ -156,8 +164,7 @@ impl Dispatcher {
             return Problem::Overloaded.response();
         };
         describe(route, client, &mut request);
-        self.call(&route.target.component, request, Some((place, running)))
-            .await
+        self.call(route, request, Some((place, running))).await
     }
 
     /// Answers a request of another component.
@@ -168,35 +175,48 @@ impl Dispatcher {
     ) -> Response<WasiBody> {
         let route = Match::chained(component, request.uri().path());
         describe(&route, CHAINED_CLIENT, &mut request);
-        self.call(component, request, None).await
+        self.call(&route, request, None).await
     }
 
     async fn call(
         &self,
-        component: &str,
+        route: &Match,
         mut request: Request<WasiBody>,
         held: Option<(Place, Running)>,
     ) -> Response<WasiBody> {
+        let component = route.target.component.as_str();
         let Some(handler) = self.components.get(component) else {
             return Problem::NoRoute.response();
         };
         self.load.tell(request.headers_mut());
+        let id = &handler.state().component.grants.id;
+        let tracing = self.tracing.as_ref();
+        let span = tracing.map(|tracing| spans::server(tracing, id, route, &mut request));
         let begun = Instant::now();
-        let ticket = Ticket::new(held);
+        let ticket = Ticket::new(
+            held,
+            span.as_ref().map(TraceSpan::scope).unwrap_or_default(),
+        );
         let instance = ticket.instance.clone();
-        match handler.handle(ticket, request).await {
-            Ok(response) if EventStream::is(&response) => {
-                let cut = instance.get().cloned().unwrap_or_default();
-                let stopping = self.stopping.clone();
-                response.map(|body| EventStream::new(body, stopping, cut).boxed_unsync())
-            }
+        let response = match handler.handle(ticket, request).await {
             Ok(response) => response,
             Err(error) => {
                 let problem = self.problem(&error, begun.elapsed());
                 tracing::error!(component, %error, ?problem, "request failed");
                 problem.response()
             }
+        };
+        let is_events = EventStream::is(&response);
+        let response = match span {
+            Some(span) => answered(span, response, is_events),
+            None => response,
+        };
+        if !is_events {
+            return response;
         }
+        let cut = instance.get().cloned().unwrap_or_default();
+        let stopping = self.stopping.clone();
+        response.map(|body| EventStream::new(body, stopping, cut).boxed_unsync())
     }
 
     fn problem(&self, error: &wasmtime::Error, elapsed: Duration) -> Problem {
@@ -228,6 +248,20 @@ impl Dispatcher {
         self.draining.cancel();
         self.workers.close();
         self.workers.wait().await;
+    }
+}
+
+/// Ends a request's span with its answer's body. A stream of events goes on for as long as somebody listens, which is nothing to wait
+/// for.
+fn answered(
+    mut span: TraceSpan,
+    response: Response<WasiBody>,
+    is_events: bool,
+) -> Response<WasiBody> {
+    spans::answered(&mut span, &response);
+    match span.is_traced() && !is_events {
+        true => response.map(|body| hold(body, span)),
+        false => response,
     }
 }
 
@@ -448,14 +482,20 @@ impl WorkerState for Worker {
 
     fn on_request_start(
         &self,
-        _: StoreContextMut<'_, InstanceState>,
+        store: StoreContextMut<'_, InstanceState>,
         ticket: Ticket,
-        _: GuestTaskId,
+        task: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
         let (timeout, timed_out) = (self.request_timeout, self.timed_out.clone());
         let _ = ticket.instance.set(self.cut.clone());
         let held = ticket.held;
+        let execution = ticket.place.span(SpanKind::Internal, || {
+            format!("execute_wasm_component {}", self.component).into()
+        });
+        let tasks = store.data().tasks.as_ref();
+        let running = tasks.map(|tasks| tasks.begin(task, execution.scope()));
         Box::pin(async move {
+            let _traced = (execution, running);
             tokio::time::sleep(timeout).await;
             timed_out.store(true, Ordering::Relaxed);
             drop(held);

@@ -2,6 +2,7 @@
 
 use crate::bindings::{key_value, redis, sqlite, variables, wasi_key_value};
 use crate::instance::InstanceState;
+use crate::telemetry::tasks;
 use std::time::Duration;
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
@@ -57,11 +58,12 @@ fn config() -> Config {
     config
 }
 
-/// The linker: WASI 0.2 and 0.3, HTTP, key-value stores, and Spin's interfaces.
+/// The linker: WASI 0.2 and 0.3, HTTP, key-value stores, and Spin's interfaces. Where it is `traced` it is known for which request
+/// another one is sent.
 ///
 /// # Errors
 /// Never in practice: when two definitions clash.
-pub fn linker(engine: &Engine) -> wasmtime::Result<Linker<InstanceState>> {
+pub fn linker(engine: &Engine, traced: bool) -> wasmtime::Result<Linker<InstanceState>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi::p3::add_to_linker(&mut linker)?;
@@ -76,5 +78,8 @@ pub fn linker(engine: &Engine) -> wasmtime::Result<Linker<InstanceState>> {
     redis::add_to_linker::<_, HasSelf<InstanceState>>(&mut linker, |state| state)?;
     sqlite::add_to_linker::<_, HasSelf<InstanceState>>(&mut linker, |state| state)?;
     variables::add_to_linker::<_, HasSelf<InstanceState>>(&mut linker, |state| state)?;
+    if traced {
+        tasks::add_sender_to_linker(&mut linker)?;
+    }
     Ok(linker)
 }

@@ -10,6 +10,8 @@ use crate::capabilities::sqlite::Databases;
 use crate::capabilities::stdio::{Channel, Logs};
 use crate::capabilities::variables::Settings;
 use crate::dispatch::Busy;
+use crate::telemetry::tasks::Tasks;
+use crate::telemetry::trace::Tracing;
 use std::sync::Arc;
 use wasmtime::ResourceLimiter;
 use wasmtime::component::ResourceTable;
@@ -50,6 +52,8 @@ pub struct Shared {
     pub outbound: Arc<Outbound>,
     /// The way into the logs.
     pub logs: Logs,
+    /// Traces, if they are wanted.
+    pub tracing: Option<Arc<Tracing>>,
 }
 
 /// The data of an instance's store.
@@ -70,6 +74,8 @@ pub struct InstanceState {
     pub open_connections: usize,
     /// Handles of Redis servers open now.
     pub open_servers: usize,
+    /// Its requests, where they are traced.
+    pub tasks: Option<Arc<Tasks>>,
     /// How busy the guest is.
     pub busy: Arc<Busy>,
     wasi: WasiCtx,
@@ -83,10 +89,12 @@ impl InstanceState {
     /// # Errors
     /// When a mounted directory cannot be opened any more.
     pub fn new(component: Arc<ComponentGrants>, shared: Arc<Shared>) -> wasmtime::Result<Self> {
+        let tasks = shared.tracing.as_ref().map(|_| Arc::<Tasks>::default());
+        let output = |channel| shared.logs.stream(&component.id, channel, &tasks);
         let mut wasi = WasiCtxBuilder::new();
         wasi.envs(&component.environment)
-            .stdout(shared.logs.stream(&component.id, Channel::Out))
-            .stderr(shared.logs.stream(&component.id, Channel::Err))
+            .stdout(output(Channel::Out))
+            .stderr(output(Channel::Err))
             .allow_tcp(false)
             .allow_udp(false);
         files::mount(&component.files, &mut wasi)?;
@@ -99,7 +107,9 @@ impl InstanceState {
                 outbound: shared.outbound.clone(),
                 component: component.id.clone(),
                 allowed: component.allowed_hosts.clone(),
+                tasks: tasks.clone(),
             },
+            tasks,
             component,
             shared,
             open_stores: 0,

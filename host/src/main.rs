@@ -5,7 +5,7 @@
 //! [`capabilities`] let it do. The way of a start: [`cli`], [`manifest`] and [`runtime_config`]
 //! say what is wanted, [`app`] checks all of it and puts it together, [`component`] turns .wasm
 //! files into components that [`code_cache`] keeps compiled, and [`engine`] runs them. While it
-//! serves, [`register`] keeps it listed and [`tick`] has due work done. Whatever is wrong
+//! serves, [`register`] keeps it listed, [`tick`] has due work done and [`telemetry`] tells what happens. Whatever is wrong
 //! is gathered as [`problems`] and shown together, one line each.
 
 mod app;
@@ -28,6 +28,7 @@ mod register;
 mod router;
 mod runtime_config;
 mod server;
+mod telemetry;
 mod tick;
 
 use app::App;
@@ -116,6 +117,9 @@ async fn serve(up: &Up) -> Result<(), Problems> {
     };
     server.run(listener, stop).await;
     app.logs.flush();
+    if let Some(telemetry) = app.telemetry {
+        telemetry.exporter.finish().await;
+    }
     Ok(())
 }
 

@@ -17,12 +17,14 @@ impl Problems {
         self.0.push(line.into());
     }
 
-    /// Takes the value out of a result, or notes its problems and gives `None`.
+    /// Takes the value out of a result, or notes its problems, each once, and gives `None`.
     pub fn collect<T>(&mut self, result: Result<T, Problems>) -> Option<T> {
         match result {
             Ok(value) => Some(value),
             Err(more) => {
-                self.0.extend(more.0);
+                let known = |line: &String| self.0.contains(line);
+                let new: Vec<_> = more.0.into_iter().filter(|line| !known(line)).collect();
+                self.0.extend(new);
                 None
             }
         }

@@ -29,16 +29,29 @@ pub(crate) fn respond(mut stream: &TcpStream, status: u16, body: &Value) {
 }
 
 /// A request as it came.
-pub(crate) struct Request {
+pub(crate) struct Request<B = String> {
     pub method: String,
     pub path: String,
     pub head: String,
-    pub body: String,
+    pub body: B,
 }
 
 impl Request {
-    /// Reads one; none where the client leaves before it is whole.
+    /// Reads one whose body is a text; none where the client leaves before it is whole.
     pub fn read(stream: &TcpStream) -> Option<Self> {
+        let request = Request::<Vec<u8>>::read_bytes(stream)?;
+        Some(Self {
+            method: request.method,
+            path: request.path,
+            head: request.head,
+            body: String::from_utf8(request.body).ok()?,
+        })
+    }
+}
+
+impl Request<Vec<u8>> {
+    /// The same with any body.
+    pub fn read_bytes(stream: &TcpStream) -> Option<Self> {
         let mut reader = BufReader::new(stream);
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
@@ -53,7 +66,7 @@ impl Request {
         Some(Self {
             method: words.next()?.to_owned(),
             path: words.next()?.to_owned(),
-            body: String::from_utf8(body).ok()?,
+            body,
             head,
         })
     }

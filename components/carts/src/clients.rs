@@ -77,10 +77,7 @@ pub async fn facts(
     };
     let mut warnings = Vec::new();
     let mut noted = |part, detail: &str, why: String| {
-        eprintln!(
-            "level=warn service=carts request_id={} part={part} error={why:?}",
-            context.request_id()
-        );
+        tracing::warn!(part, error = why, "part of an answer is missing");
         let detail = detail.to_owned();
         warnings.push(Warning { part, detail });
     };

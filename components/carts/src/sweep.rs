@@ -86,9 +86,9 @@ async fn delete_if_expired(guest: Uuid, now: u64) -> Result<(), Error> {
 /// Does it beside a request, also after its answer.
 #[cfg(not(test))]
 pub fn spawn() {
-    spin_sdk::wasip3::spawn(async {
+    souk_chassis::background::later(async {
         if let Err(error) = sweep().await {
-            eprintln!("level=error service=carts error=\"{error}\"");
+            tracing::error!(%error, "old carts cannot be swept");
         }
     });
 }

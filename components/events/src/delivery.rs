@@ -10,10 +10,9 @@ use std::time::Duration;
 use futures::future::join_all;
 use futures::stream::{self, StreamExt};
 use http::Method;
-use souk_chassis::background::{Every, now};
+use souk_chassis::background::{self, Every, now};
 use souk_chassis::{Context, Problem};
 use souk_events::Event;
-use spin_sdk::wasip3;
 use uuid::Uuid;
 
 use crate::clients::deliver;
@@ -49,7 +48,7 @@ const LOOK_EVERY: i64 = 1_000;
 pub fn nudge(context: Context, _: &Method) {
     static LOOK: Every = Every::new(LOOK_EVERY);
     if LOOK.is_due() {
-        wasip3::spawn(stay(context, Vec::new()));
+        background::later(stay(context, Vec::new()));
     }
 }
 
@@ -60,7 +59,7 @@ pub async fn wake(context: &Context, events: &[Event]) -> Result<(), Problem> {
     let wanted = |it: &&Subscription| events.iter().any(|event| it.wants(&event.kind));
     let subscriptions: Vec<_> = settings::subscriptions()?.iter().filter(wanted).collect();
     if !subscriptions.is_empty() {
-        wasip3::spawn(stay(context.clone(), subscriptions));
+        background::later(stay(context.clone(), subscriptions));
     }
     Ok(())
 }
@@ -79,9 +78,7 @@ async fn stay(context: Context, consumers: Vec<&'static Subscription>) {
             Ok(Some(due_at)) if due_at <= leave_at => due_at,
             Ok(_) => return,
             Err(problem) => {
-                return eprintln!(
-                    "level=error service=events event=not-delivered error={problem:?}"
-                );
+                return tracing::error!(error = ?problem, "events cannot be delivered");
             }
         };
         let pause = Duration::from_millis((due_at - now()).try_into().unwrap_or(0));
@@ -197,7 +194,7 @@ async fn deliver_all(context: &Context, consumer: &str, items: &[Item]) -> Vec<O
 /// What the tick does: delivers what is due, beside the request, since a consumer may be slow; and forgets what is old.
 pub async fn tick(context: &Context) -> Result<(), Problem> {
     #[cfg(not(test))]
-    wasip3::spawn(stay(context.clone(), Vec::new()));
+    background::later(stay(context.clone(), Vec::new()));
     #[cfg(test)]
     run(context).await?;
     let before = now() - settings::retention().await?;

@@ -63,6 +63,7 @@ fn context() -> Context {
         service: "events",
         request_id: http::HeaderValue::from_static("r1"),
         traceparent: None,
+        tracestate: None,
         caller: None,
         deadline: None,
         load: None,

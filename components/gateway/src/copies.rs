@@ -11,7 +11,6 @@ use axum::extract::Request;
 use axum::response::Response;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, StatusCode, Uri};
-use souk_chassis::Context;
 use souk_chassis::background::now;
 
 use crate::routes::Route;
@@ -78,9 +77,9 @@ fn is_kept(uri: &Uri) -> bool {
 }
 
 /// Keeps a good answer, if there is no new copy of it.
-pub async fn keep(context: &Context, key: &str, response: Response) -> Response {
+pub async fn keep(key: &str, response: Response) -> Response {
     let now = now();
-    if response.status() != StatusCode::OK || !is_due(context, key, now).await {
+    if response.status() != StatusCode::OK || !is_due(key, now).await {
         return response;
     }
     let length = response.headers().get(header::CONTENT_LENGTH);
@@ -103,7 +102,7 @@ pub async fn keep(context: &Context, key: &str, response: Response) -> Response 
         };
         match store::keep_copy(key, &copy).await {
             Ok(()) => note(key, now),
-            Err(error) => log(context, "a copy cannot be kept", &error),
+            Err(error) => log("a copy cannot be kept", &error),
         }
     }
     let mut response = Response::from_parts(parts, Body::from(bytes));
@@ -116,7 +115,7 @@ fn broken() -> impl futures::Stream<Item = Result<bytes::Bytes, std::io::Error>>
     futures::stream::once(async { Err(std::io::Error::other("the service broke off")) })
 }
 
-async fn is_due(context: &Context, key: &str, now: i64) -> bool {
+async fn is_due(key: &str, now: i64) -> bool {
     let known = NEW_UNTIL
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
@@ -132,7 +131,7 @@ async fn is_due(context: &Context, key: &str, now: i64) -> bool {
         }
         Ok(_) => true,
         Err(error) => {
-            log(context, "copies cannot be read", &error);
+            log("copies cannot be read", &error);
             false
         }
     }
@@ -144,12 +143,12 @@ fn note(key: &str, made_at: i64) {
 }
 
 /// The answer from a copy, if there is one that can still be shown.
-pub async fn show(context: &Context, key: &str) -> Option<Response> {
+pub async fn show(key: &str) -> Option<Response> {
     let now = now();
     let copy = match store::copy(key, now - SHOWN_FOR).await {
         Ok(copy) => copy?,
         Err(error) => {
-            log(context, "copies cannot be read", &error);
+            log("copies cannot be read", &error);
             return None;
         }
     };
@@ -170,15 +169,14 @@ pub async fn show(context: &Context, key: &str) -> Option<Response> {
 }
 
 /// Forgets the oldest of too many.
-pub async fn prune(context: &Context) {
+pub async fn prune() {
     if let Err(error) = store::prune_copies(MOST).await {
-        log(context, "old copies cannot be removed", &error);
+        log("old copies cannot be removed", &error);
     }
 }
 
-fn log(context: &Context, what: &str, error: &souk_store::Error) {
-    let id = context.request_id();
-    eprintln!("level=warn service=gateway request_id={id} message={what:?} error={error:?}");
+fn log(what: &str, error: &souk_store::Error) {
+    tracing::warn!(%error, "{what}");
 }
 
 #[cfg(test)]
@@ -211,17 +209,6 @@ mod tests {
         }
     }
 
-    fn context() -> Context {
-        Context {
-            service: "gateway",
-            request_id: HeaderValue::from_static("r"),
-            traceparent: None,
-            caller: None,
-            deadline: None,
-            load: None,
-        }
-    }
-
     fn answer(status: u16, body: &'static str) -> Response {
         let response = Response::builder().status(status);
         let response = response.header("content-type", "application/json");
@@ -236,18 +223,18 @@ mod tests {
 
     #[test]
     fn a_good_answer_is_kept_and_shown_with_its_age() {
-        let (context, key) = (context(), "/api/products/kept");
-        assert!(block_on(show(&context, key)).is_none());
-        block_on(keep(&context, key, answer(404, "{}")));
-        assert!(block_on(show(&context, key)).is_none());
+        let key = "/api/products/kept";
+        assert!(block_on(show(key)).is_none());
+        block_on(keep(key, answer(404, "{}")));
+        assert!(block_on(show(key)).is_none());
 
-        let passed_on = block_on(keep(&context, key, answer(200, r#"{"id":"1"}"#)));
+        let passed_on = block_on(keep(key, answer(200, r#"{"id":"1"}"#)));
         assert_eq!(
             text(passed_on),
             r#"{"id":"1"}"#,
             "and passed on all the same"
         );
-        let shown = block_on(show(&context, key)).unwrap();
+        let shown = block_on(show(key)).unwrap();
         assert_eq!(shown.headers()["age"], "0");
         assert!(
             shown.headers()["cache-status"]
@@ -257,9 +244,9 @@ mod tests {
         );
         assert_eq!(text(shown), r#"{"id":"1"}"#);
 
-        block_on(keep(&context, key, answer(200, r#"{"id":"2"}"#)));
+        block_on(keep(key, answer(200, r#"{"id":"2"}"#)));
         assert_eq!(
-            text(block_on(show(&context, key)).unwrap()),
+            text(block_on(show(key)).unwrap()),
             r#"{"id":"1"}"#,
             "it is new enough"
         );

@@ -74,7 +74,7 @@ async fn serve(context: Context, request: Request, next: Next, settings: &Settin
         .map_or(limits::Class::Ordinary, |route| route.class);
     let user = identity.as_ref().ok().and_then(Option::as_ref);
     let charges = settings.charges(class, client, user.and_then(Identity::user));
-    let verdict = limiter::count(&context, &charges).await;
+    let verdict = limiter::count(&charges).await;
 
     let answered = match verdict.map_or(Ok(()), limits::Verdict::admit) {
         Ok(()) => admit(context, request, next, route, identity, client).await,

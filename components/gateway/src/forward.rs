@@ -19,8 +19,8 @@ pub async fn pass(
     let copied = copies::key(route, &request);
     let answer = ask(&context, route, request).await;
     match (answer, copied) {
-        (Ok(response), Some(key)) => Ok(copies::keep(&context, &key, response).await),
-        (Err(problem), Some(key)) => copies::show(&context, &key).await.ok_or(problem),
+        (Ok(response), Some(key)) => Ok(copies::keep(&key, response).await),
+        (Err(problem), Some(key)) => copies::show(&key).await.ok_or(problem),
         (answer, None) => answer,
     }
 }

@@ -124,7 +124,7 @@ async fn key_set(context: &Context, reason: Reason, now: i64) -> KeySet {
     if !mine.is_due(reason, now) {
         return mine;
     }
-    let newest = newer_of(mine, kept(context).await);
+    let newest = newer_of(mine, kept().await);
     let newest = match newest.is_due(reason, now) {
         true => refreshed(context, newest, now).await,
         false => newest,
@@ -136,11 +136,11 @@ async fn key_set(context: &Context, reason: Reason, now: i64) -> KeySet {
 async fn refreshed(context: &Context, key_set: KeySet, now: i64) -> KeySet {
     let fetched = fetch(context).await;
     if let Err(error) = &fetched {
-        log(context, "the key set cannot be fetched", error);
+        log("the key set cannot be fetched", error);
     }
     let newest = key_set.after(fetched.ok(), now);
     if let Err(error) = store::keep_key_set(&newest).await {
-        log(context, "the key set cannot be kept", &error);
+        log("the key set cannot be kept", &error);
     }
     newest
 }
@@ -161,11 +161,11 @@ async fn fetch(context: &Context) -> Result<Jwks, CallError> {
 }
 
 /// What other instances have found. Without the database each instance finds its own.
-async fn kept(context: &Context) -> KeySet {
+async fn kept() -> KeySet {
     match store::key_set().await {
         Ok(kept) => kept.unwrap_or_default(),
         Err(error) => {
-            log(context, "the kept key set cannot be read", &error);
+            log("the kept key set cannot be read", &error);
             KeySet::default()
         }
     }
@@ -188,12 +188,8 @@ fn remember(key_set: KeySet) {
     *NEWEST.lock().unwrap_or_else(PoisonError::into_inner) = Some(key_set);
 }
 
-fn log(context: &Context, what: &str, error: &impl std::fmt::Display) {
-    let id = context.request_id();
-    eprintln!(
-        "level=warn service=gateway request_id={id} message={what:?} error={:?}",
-        error.to_string()
-    );
+fn log(what: &str, error: &impl std::fmt::Display) {
+    tracing::warn!(%error, "{what}");
 }
 
 #[cfg(test)]

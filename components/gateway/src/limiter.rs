@@ -3,8 +3,6 @@
 use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use souk_chassis::Context;
-
 use crate::limits::{Charge, Class, Verdict};
 use crate::settings::Settings;
 use crate::store;
@@ -34,22 +32,22 @@ impl Settings {
 ///
 /// Without its database the limiter lets everything through. It is there to keep the shop open to all, and a shop that
 /// closes because it cannot count would be shut by the very fault; guesses at passwords are slowed down by `users` as well.
-pub async fn count(context: &Context, charges: &[Charge]) -> Option<Verdict> {
+pub async fn count(charges: &[Charge]) -> Option<Verdict> {
     let now = now();
     let counted = store::charge(charges, now).await;
     if counted.is_ok() && !charges.is_empty() && now % PRUNE_EVERY == 0 {
-        prune(context).await;
+        prune().await;
     }
     counted.unwrap_or_else(|error| {
-        log(context, "requests cannot be counted", &error);
+        log("requests cannot be counted", &error);
         None
     })
 }
 
 /// Forgets who has the whole limit again.
-pub async fn prune(context: &Context) {
+pub async fn prune() {
     if let Err(error) = store::prune(now()).await {
-        log(context, "old counts cannot be deleted", &error);
+        log("old counts cannot be deleted", &error);
     }
 }
 
@@ -61,12 +59,8 @@ fn now() -> i64 {
     })
 }
 
-fn log(context: &Context, what: &str, error: &souk_store::Error) {
-    let id = context.request_id();
-    eprintln!(
-        "level=error service=gateway request_id={id} message={what:?} error={:?}",
-        error.to_string()
-    );
+fn log(what: &str, error: &souk_store::Error) {
+    tracing::error!(%error, "{what}");
 }
 
 #[cfg(test)]

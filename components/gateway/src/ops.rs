@@ -7,7 +7,6 @@ use http::{HeaderValue, Method, StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use souk_chassis::background::now;
 use souk_chassis::{BODY_LIMIT, Context, Json, Problem, fields, json_body};
 use souk_client::{Call, CallReport, Calls, Fault, NewFaults, faults};
 
@@ -126,7 +125,7 @@ pub async fn order_faults(context: Context, request: Request) -> Result<Response
         .into_iter()
         .map(|service| tell(&context, service, &body));
     let untold: Vec<_> = join_all(told).await.into_iter().flatten().collect();
-    log(&context, &new);
+    log(&new);
     let mut response = Json(Faults { items: new }).into_response();
     if let Ok(untold) = HeaderValue::try_from(untold.join(", "))
         && !untold.is_empty()
@@ -154,13 +153,9 @@ async fn tell(context: &Context, service: &'static str, body: &Value) -> Option<
 }
 
 /// Nobody is to wonder later why calls failed.
-fn log(context: &Context, faults: &[Fault]) {
-    let (id, now) = (context.request_id(), now());
-    eprintln!(
-        "level=warn service=gateway request_id={id} event=faults-ordered at={now} faults={}",
-        faults.len()
-    );
+fn log(faults: &[Fault]) {
+    tracing::warn!(faults = faults.len(), "faults are ordered");
     for fault in faults {
-        eprintln!("level=warn service=gateway request_id={id} event=fault fault={fault:?}");
+        tracing::warn!(?fault, "fault");
     }
 }

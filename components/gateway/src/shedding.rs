@@ -8,7 +8,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use souk_chassis::background::now;
+use souk_chassis::background::{self, now};
 use souk_chassis::{Context, Load, Problem};
 use souk_resilience::limit::{Importance, Limit, WINDOW};
 use uuid::Uuid;
@@ -80,7 +80,7 @@ impl Drop for Running {
 pub async fn admit(context: &Context, importance: Importance) -> Result<Option<Running>, Problem> {
     match context.load {
         Some(load) => told(load, importance).map(|()| None),
-        None => count(context, importance).await.map(Some),
+        None => count(importance).await.map(Some),
     }
 }
 
@@ -101,10 +101,10 @@ fn refusal() -> Problem {
 }
 
 /// As the gateway itself has found out.
-async fn count(context: &Context, importance: Importance) -> Result<Running, Problem> {
+async fn count(importance: Importance) -> Result<Running, Problem> {
     let now = now();
     if now >= known().read_at + FRESH_FOR {
-        look(context, now).await;
+        look(now).await;
     }
     let mut known = known();
     if !known.limit.admits(known.total(), importance) {
@@ -114,13 +114,13 @@ async fn count(context: &Context, importance: Importance) -> Result<Running, Pro
     known.admitted += 1;
     if !std::mem::replace(&mut known.is_watched, true) {
         known.limit.begin(now);
-        spin_sdk::wasip3::spawn(watch(context.unhurried()));
+        background::later(watch());
     }
     Ok(Running(()))
 }
 
 /// Looks at the limit and at what others have under way. Without the database nobody is refused.
-async fn look(context: &Context, now: i64) {
+async fn look(now: i64) {
     let instance = {
         let mut known = known();
         known.read_at = now;
@@ -133,12 +133,12 @@ async fn look(context: &Context, now: i64) {
             known.limit.take_over(size);
             known.others = others;
         }
-        Err(error) => log(context, &error),
+        Err(error) => log(&error),
     }
 }
 
 /// Watches how long work waits, for as long as there is any.
-async fn watch(context: Context) {
+async fn watch() {
     loop {
         let begun = Instant::now();
         spin_sdk::time::sleep(Duration::from_millis(LOOK_EVERY)).await;
@@ -146,7 +146,7 @@ async fn watch(context: Context) {
             .elapsed()
             .saturating_sub(Duration::from_millis(LOOK_EVERY));
         if let Err(error) = observe(late.as_secs_f64() * 1_000.0, now()).await {
-            log(&context, &error);
+            log(&error);
         }
         let mut known = known();
         if known.running == 0 {
@@ -183,11 +183,8 @@ async fn observe(waited: f64, now: i64) -> Result<(), souk_store::Error> {
     Ok(())
 }
 
-fn log(context: &Context, error: &souk_store::Error) {
-    let id = context.request_id();
-    eprintln!(
-        "level=warn service=gateway request_id={id} message=\"the load is not known\" error={error:?}"
-    );
+fn log(error: &souk_store::Error) {
+    tracing::warn!(%error, "the load is not known");
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 use futures::future::join_all;
 use http::Method;
 use souk_chassis::Context;
-use souk_chassis::background::{Every, now};
+use souk_chassis::background::{self, Every, now};
 use souk_client::Call;
 
 use crate::policies::POLICIES;
@@ -26,7 +26,7 @@ const TIMEOUT_MS: u32 = 10_000;
 pub fn nudge(context: Context, _: &Method) {
     static LOOK: Every = Every::new(LOOK_EVERY);
     if LOOK.is_due() {
-        spin_sdk::wasip3::spawn(tick_all(context));
+        background::later(tick_all(context));
     }
 }
 
@@ -35,12 +35,12 @@ async fn tick_all(context: Context) {
         Ok(true) => {
             let services = routes::services().into_iter();
             join_all(services.map(|service| tick(&context, service))).await;
-            limiter::prune(&context).await;
-            copies::prune(&context).await;
+            limiter::prune().await;
+            copies::prune().await;
             _ = store::forget_running(now()).await;
         }
         Ok(false) => {}
-        Err(error) => eprintln!("level=error service=gateway event=not-ticked error={error:?}"),
+        Err(error) => tracing::error!(%error, "services cannot be ticked"),
     }
 }
 

@@ -18,10 +18,10 @@ pub fn afterwards(context: Context, method: &Method) {
     if is_read && !LOOK.is_due() {
         return;
     }
-    spin_sdk::wasip3::spawn(async move {
+    souk_chassis::background::later(async move {
         OUTBOX.publish(&context).await;
         if let Err(problem) = work(&context).await {
-            eprintln!("level=error service=notifications event=not-delivered error={problem:?}");
+            tracing::error!(error = ?problem, "notifications cannot be delivered");
         }
     });
 }

@@ -71,8 +71,6 @@ async fn attempt<C: Channel>(
 
 async fn park<C: Channel>(delivery: &Delivery, why: &str) -> Result<(), Error> {
     let (channel, id) = (C::NAME, &delivery.id);
-    eprintln!(
-        "level=warn service=notifications event=parked channel={channel} delivery={id} error={why:?}"
-    );
+    tracing::warn!(channel, delivery = %id, error = why, "a delivery is given up");
     store::park(delivery, why).await
 }

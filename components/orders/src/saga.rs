@@ -295,7 +295,7 @@ async fn take_up(neighbours: Neighbours, due: Due, settled: oneshot::Sender<()>)
 
 /// What nobody is there to be told of: the saga stays due, so nothing is lost.
 fn complain(order_id: &str, error: &Error) {
-    eprintln!("level=error service=orders order_id={order_id} error={error:?}");
+    tracing::error!(order_id, %error, "a saga does not go on");
 }
 
 /// Lets the service's own traffic take up what is due, so that a shop without a ticker recovers as soon as it is used.
@@ -311,7 +311,7 @@ pub async fn nudge(context: &Context) {
     let context = context.unhurried();
     spawn(async move {
         if let Err(problem) = resume(&context).await {
-            eprintln!("level=error service=orders error={problem:?}");
+            tracing::error!(error = ?problem, "sagas cannot be taken up");
         }
     })
     .await;

@@ -170,9 +170,9 @@ pub fn afterwards(context: Context, method: &Method) {
     if !SWEEP.is_due() {
         return OUTBOX.nudge(context, method);
     }
-    spin_sdk::wasip3::spawn(async move {
+    souk_chassis::background::later(async move {
         if let Err(problem) = tick().await {
-            eprintln!("level=error service=payments event=sweep-failed error={problem:?}");
+            tracing::error!(error = ?problem, "operations cannot be taken up");
         }
         OUTBOX.publish(&context).await;
     });
@@ -181,7 +181,7 @@ pub fn afterwards(context: Context, method: &Method) {
 /// An operation's key is made of ids, and what a provider says of it does not name a card.
 fn log(operation: &Operation, event: &str, why: &impl std::fmt::Debug) {
     let key = operation.provider_key();
-    eprintln!("level=warn service=payments event={event} operation={key} error={why:?}");
+    tracing::warn!(event, operation = key, error = ?why, "a payment operation did not go well");
 }
 
 #[cfg(not(test))]

@@ -33,9 +33,9 @@ mod real {
         if !LOOK.is_due() {
             return;
         }
-        spin_sdk::wasip3::spawn(async {
+        souk_chassis::background::later(async {
             if let Err(error) = super::work().await {
-                eprintln!("level=error service=registry event=not-probed error={error:?}");
+                tracing::error!(%error, "instances cannot be probed");
             }
         });
     }

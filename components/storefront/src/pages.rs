@@ -83,7 +83,7 @@ pub fn excuse(visitor: &Visitor, frame: &Frame, missing: Missing, address: &Uri)
             html(status, frame.refused(&refusal.message(), address))
         }
         Missing::Unavailable(cause) => {
-            log(visitor, &cause);
+            tracing::error!(error = cause, "a page cannot be shown");
             let page = html(StatusCode::SERVICE_UNAVAILABLE, frame.unavailable(address));
             ([(RETRY_AFTER, RETRY)], page).into_response()
         }
@@ -101,15 +101,6 @@ pub async fn done(visitor: &Visitor, outcome: Result<(), Missing>, page: &str) -
             excuse(visitor, &frame, missing, &page)
         }
     }
-}
-
-/// Says in the log why something was not available.
-pub fn log(visitor: &Visitor, cause: &str) {
-    eprintln!(
-        "level=error service={} request_id={} error={cause:?}",
-        visitor.context.service,
-        visitor.context.request_id()
-    );
 }
 
 /// Prices, stock and carts change, so a browser asks again before it shows a page it has kept.

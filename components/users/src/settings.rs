@@ -19,7 +19,7 @@ pub async fn first_admin() -> Result<FirstAdmin, Problem> {
     let email = match email.trim() {
         "" => None,
         email => domain::parse_email(email)
-            .inspect_err(|_| eprintln!("level=warn service=users error=\"the variable admin_email is no e-mail address\""))
+            .inspect_err(|_| tracing::warn!("the variable admin_email is no e-mail address"))
             .ok(),
     };
     let password = (!password.is_empty()).then(|| Password::from(password));

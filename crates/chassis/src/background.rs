@@ -6,6 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use futures::channel::oneshot;
 use spin_sdk::wasip3;
 
+use crate::log;
+
 /// Milliseconds since 1970.
 pub fn now() -> i64 {
     let elapsed = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -41,15 +43,20 @@ impl Every {
     }
 }
 
+/// Does this work when the request that is worked on waits for something, and after its answer. Its log says that it is that request's.
+pub fn later(work: impl Future<Output = ()> + 'static) {
+    wasip3::spawn(log::carried(work));
+}
+
 /// Does this work beside the request that spawns it, also after its answer. Resolves when it has begun.
 ///
-/// `wasip3::spawn` alone only notes the work down: it is polled for the first time when its request's task is polled again,
+/// [`later`] alone only notes the work down: it is polled for the first time when its request's task is polled again,
 /// which is when something happens that the task waits for. A request that waits for nothing but the work, such as for the
 /// answer to a call whose body the work writes, would wait in vain. So this makes the task be polled until the work has begun;
 /// from then on it is woken by what it waits for itself.
 pub async fn spawn(work: impl Future<Output = ()> + 'static) {
     let (begins, mut begun) = oneshot::channel::<()>();
-    wasip3::spawn(async {
+    later(async {
         drop(begins);
         work.await;
     });

@@ -19,6 +19,9 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The header that carries the W3C trace context.
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
+/// The header that goes with it, for what tracing systems add.
+pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+
 /// Who made a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
@@ -39,6 +42,8 @@ pub struct Context {
     pub request_id: HeaderValue,
     /// The W3C trace context the request came with.
     pub traceparent: Option<HeaderValue>,
+    /// What tracing systems have added to that.
+    pub tracestate: Option<HeaderValue>,
     /// Who made it; none if it came without a service token, which is how the public reads.
     pub caller: Option<Caller>,
     /// Until when whoever waits for this waits. It goes on with every call that is made.
@@ -54,6 +59,7 @@ impl Context {
             service,
             request_id: request_id(headers.get(REQUEST_ID)),
             traceparent: headers.get(TRACEPARENT).cloned(),
+            tracestate: headers.get(TRACESTATE).cloned(),
             caller: None,
             deadline: arrived(headers),
             load: Load::arrived(headers),
@@ -96,6 +102,14 @@ impl Context {
     /// The request id as text.
     pub fn request_id(&self) -> &str {
         self.request_id.to_str().unwrap_or_default()
+    }
+
+    /// The id of the trace it belongs to, if it came with one.
+    pub fn trace_id(&self) -> Option<&str> {
+        let traceparent = self.traceparent.as_ref()?.to_str().ok()?;
+        let id = traceparent.split('-').nth(1)?;
+        let is_id = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_id.then_some(id)
     }
 
     /// Refuses everybody who does not have the role admin.

@@ -40,6 +40,7 @@
 //!   field at once (see [`fields`]). [`Admin`] and [`SignedIn`] as arguments let only those through.
 //! - **The contract** at `GET /openapi.json` is generated from the [`Routes`] and from the rules that check the input.
 //! - **Lists** are [`Page`]s.
+//! - **The log** is JSON lines, written by the macros of `tracing`; each says which request it is written for (see [`log`]).
 //! - **`GET /healthz`** says that the service answers.
 //! - **Work after an answer**, such as publishing what a request has changed, is named once, by [`Service::afterwards`].
 //!
@@ -55,6 +56,7 @@ pub mod context;
 mod extract;
 pub mod fields;
 mod load;
+pub mod log;
 mod money;
 pub mod page;
 mod postal_address;

@@ -14,6 +14,7 @@ use tower_service::Service as _;
 use crate::background;
 use crate::context::{self, Caller, Context, REQUEST_ID};
 use crate::extract::Json;
+use crate::log;
 use crate::problem::{self, Problem};
 use crate::routes::Routes;
 use crate::wire;
@@ -62,6 +63,7 @@ impl Service {
         &self,
         request: spin_sdk::http::Request,
     ) -> Result<types::Response, ErrorCode> {
+        log::start();
         let response = self.answer(wire::request_from_host(request)).await;
         wire::response_to_host(response)
     }
@@ -74,11 +76,14 @@ impl Service {
         };
         let context = Context::anonymous(self.name, request.headers());
         let method = request.method().clone();
-        let response = self.respond(context.clone(), caller, request).await;
-        if let Some(work) = self.afterwards {
-            work(context.unhurried(), &method);
-        }
-        response
+        let answering = async {
+            let response = self.respond(context.clone(), caller, request).await;
+            if let Some(work) = self.afterwards {
+                work(context.unhurried(), &method);
+            }
+            response
+        };
+        log::within(&context, answering).await
     }
 
     /// Answers a request of this caller, or of one who could not be authenticated.
@@ -167,10 +172,7 @@ impl Service {
     fn write(&self, problem: &Problem, response: &mut Response, request_id: &HeaderValue) {
         let request_id = request_id.to_str().unwrap_or_default();
         if let Some(cause) = problem.logged() {
-            eprintln!(
-                "level=error service={} request_id={request_id} error={cause:?}",
-                self.name
-            );
+            tracing::error!(error = cause, "request failed");
         }
         let body = problem.body(request_id);
         let headers = response.headers_mut();

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use http::{HeaderName, HeaderValue, Request, Response, Uri};
-use souk_chassis::context::{REQUEST_ID, TRACEPARENT, service_key};
+use souk_chassis::context::{REQUEST_ID, TRACEPARENT, TRACESTATE, service_key};
 use souk_chassis::{Context, wire};
 use souk_resilience::{Policy, deadline};
 use souk_tokens::Claims;
@@ -82,6 +82,9 @@ impl Attempt<'_> {
         headers.insert(deadline::HEADER, HeaderValue::from(timeout));
         if let Some(traceparent) = &self.context.traceparent {
             headers.insert(TRACEPARENT, traceparent.clone());
+        }
+        if let Some(tracestate) = &self.context.tracestate {
+            headers.insert(TRACESTATE, tracestate.clone());
         }
         let request = wire::request_to_host(request).await;
         let request = request.map_err(|error| CallError::Caller(error.to_string()))?;

@@ -238,7 +238,7 @@ async fn instances(context: &Context, service: &'static str) -> Result<Target, C
                 keep(service, &list);
                 share(context.service, service, &list);
                 let old = list.clone();
-                spin_sdk::wasip3::spawn(async move {
+                souk_chassis::background::later(async move {
                     ask(&unhurried, service, old).await;
                 });
             }
@@ -310,10 +310,7 @@ async fn ask(context: &Context, service: &'static str, list: List) -> List {
     let list = match listed.unwrap_or_else(|| Err("it did not answer in time".into())) {
         Ok(listed) => list.heard(listed, now()),
         Err(why) => {
-            eprintln!(
-                "level=warn service={} event=registry-unavailable error={why:?}",
-                context.service
-            );
+            tracing::warn!(error = why, "the registry cannot be asked");
             // Those who come within the next second are not to wait for that again, unless others have had an answer.
             if kept(service).instances.is_empty() {
                 let list = List {

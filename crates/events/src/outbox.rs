@@ -1,7 +1,7 @@
 //! The way from a service's database to the broker.
 
 use http::Method;
-use souk_chassis::background::{Every, now};
+use souk_chassis::background::{self, Every, now};
 use souk_chassis::{Context, Problem};
 use souk_store::{Column, Database, Error, FromRow, Migration, Row, Synchronous};
 
@@ -58,17 +58,14 @@ impl Outbox {
         if is_read && !self.look.is_due() {
             return;
         }
-        spin_sdk::wasip3::spawn(async move { self.publish(&context).await });
+        background::later(async move { self.publish(&context).await });
     }
 
     /// Publishes all there is, unless somebody does already, or the broker was not to be reached a moment ago. Where it is not to be
     /// reached now that is logged: what is not published stays due.
     pub async fn publish(&self, context: &Context) {
         if let Err(problem) = self.dispatch(context).await {
-            eprintln!(
-                "level=error service={} event=not-published error={problem:?}",
-                self.service
-            );
+            tracing::error!(error = ?problem, "events cannot be published");
         }
     }
 

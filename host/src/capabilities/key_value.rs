@@ -13,11 +13,14 @@ use crate::bindings::key_value::{self, Error};
 use crate::instance::InstanceState;
 use crate::problems::Problems;
 use crate::runtime_config::KeyValueBackend;
+use crate::telemetry::data;
+use crate::telemetry::tasks::caller;
+use crate::telemetry::trace::Scope;
 use file::FileStore;
 use redis::RedisStore;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use wasmtime::component::{Accessor, FutureReader, HasSelf, Resource, StreamReader};
+use wasmtime::component::{Access, Accessor, FutureReader, HasSelf, Resource, StreamReader};
 
 /// Open handles an instance may hold at once.
 const MAX_OPEN_STORES: usize = 256;
@@ -37,10 +40,14 @@ pub fn grant(
 }
 
 /// Phase two: the stores of the application, by label.
-pub struct Stores(BTreeMap<String, Store>);
+pub struct Stores(BTreeMap<String, OpenStore>);
 
-/// Phase three: what a guest's handle refers to.
-pub struct OpenStore(Store);
+/// Phase three: what a guest's handle refers to. Cheap to clone.
+#[derive(Clone)]
+pub struct OpenStore {
+    label: Arc<str>,
+    store: Store,
+}
 
 impl Stores {
     /// Opens the stores that some component may use. A Redis server is not asked yet: it may be
@@ -52,11 +59,15 @@ impl Stores {
         used: &[&Labels],
         config: &BTreeMap<String, KeyValueBackend>,
     ) -> Result<Self, Problems> {
-        open_used(used, config, |label, backend| match backend {
-            KeyValueBackend::File(path) => file::open(label, path).map(Store::File),
-            KeyValueBackend::Redis(address) => {
-                Ok(Store::Redis(Arc::new(RedisStore::new(address.clone()))))
-            }
+        open_used(used, config, |label, backend| {
+            let store = match backend {
+                KeyValueBackend::File(path) => Store::File(file::open(label, path)?),
+                KeyValueBackend::Redis(address) => {
+                    Store::Redis(Arc::new(RedisStore::new(address.clone())))
+                }
+            };
+            let label = label.into();
+            Ok(OpenStore { label, store })
         })
         .map(Self)
     }
@@ -166,7 +177,7 @@ impl InstanceState {
         let Some(store) = self.shared.key_value.0.get(label) else {
             return Ok(Err(Error::NoSuchStore));
         };
-        let handle = self.table.push(OpenStore(store.clone()))?;
+        let handle = self.table.push(store.clone())?;
         self.open_stores += 1;
         Ok(Ok(handle))
     }
@@ -178,12 +189,39 @@ impl InstanceState {
     }
 }
 
-/// The store behind a guest's handle.
-fn store<T: Send>(
+/// The store behind a guest's handle, in the hands of one request.
+#[derive(Clone)]
+struct Used {
+    place: Scope,
+    open: OpenStore,
+}
+
+impl Used {
+    fn new<T>(
+        access: &mut Access<'_, T, HasSelf<InstanceState>>,
+        handle: &Resource<OpenStore>,
+    ) -> wasmtime::Result<Self> {
+        let place = caller(access);
+        let open = access.get().table.get(handle)?.clone();
+        Ok(Self { place, open })
+    }
+
+    /// Does something with the store.
+    async fn run<R>(
+        &self,
+        operation: &'static str,
+        work: impl AsyncFnOnce(Store) -> Result<R, Failure>,
+    ) -> Result<R, Failure> {
+        let span = data::key_value(&self.place, &self.open.label, operation);
+        data::end(span, work(self.open.store.clone()).await)
+    }
+}
+
+fn used<T: Send>(
     accessor: &Accessor<T, HasSelf<InstanceState>>,
     handle: &Resource<OpenStore>,
-) -> wasmtime::Result<Store> {
-    accessor.with(|mut access| Ok(access.get().table.get(handle)?.0.clone()))
+) -> wasmtime::Result<Used> {
+    accessor.with(|mut access| Used::new(&mut access, handle))
 }
 
 impl key_value::Host for InstanceState {}
@@ -207,7 +245,9 @@ impl<T: Send> key_value::HostStoreWithStore<T> for HasSelf<InstanceState> {
         handle: Resource<OpenStore>,
         key: String,
     ) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
-        let value = store(accessor, &handle)?.get(key).await;
+        let value = used(accessor, &handle)?
+            .run("get", async |store| store.get(key).await)
+            .await;
         Ok(value.map_err(Error::Other))
     }
 
@@ -217,7 +257,9 @@ impl<T: Send> key_value::HostStoreWithStore<T> for HasSelf<InstanceState> {
         key: String,
         value: Vec<u8>,
     ) -> wasmtime::Result<Result<(), Error>> {
-        let done = store(accessor, &handle)?.set(key, value).await;
+        let done = used(accessor, &handle)?
+            .run("set", async |store| store.set(key, value).await)
+            .await;
         Ok(done.map_err(Error::Other))
     }
 
@@ -226,7 +268,9 @@ impl<T: Send> key_value::HostStoreWithStore<T> for HasSelf<InstanceState> {
         handle: Resource<OpenStore>,
         key: String,
     ) -> wasmtime::Result<Result<(), Error>> {
-        let done = store(accessor, &handle)?.delete(key).await;
+        let done = used(accessor, &handle)?
+            .run("delete", async |store| store.delete(key).await)
+            .await;
         Ok(done.map_err(Error::Other))
     }
 
@@ -235,7 +279,9 @@ impl<T: Send> key_value::HostStoreWithStore<T> for HasSelf<InstanceState> {
         handle: Resource<OpenStore>,
         key: String,
     ) -> wasmtime::Result<Result<bool, Error>> {
-        let exists = store(accessor, &handle)?.exists(key).await;
+        let exists = used(accessor, &handle)?
+            .run("exists", async |store| store.exists(key).await)
+            .await;
         Ok(exists.map_err(Error::Other))
     }
 
@@ -243,7 +289,10 @@ impl<T: Send> key_value::HostStoreWithStore<T> for HasSelf<InstanceState> {
         accessor: &Accessor<T, Self>,
         handle: Resource<OpenStore>,
     ) -> wasmtime::Result<(StreamReader<String>, FutureReader<Result<(), Error>>)> {
-        let (keys, end) = match store(accessor, &handle)?.keys().await {
+        let read = used(accessor, &handle)?
+            .run("get_keys", async |store| store.keys().await)
+            .await;
+        let (keys, end) = match read {
             Ok(keys) => (keys, Ok(())),
             Err(e) => (Vec::new(), Err(Error::Other(e))),
         };

@@ -8,9 +8,12 @@ use super::allowed_hosts::{
     AllowedHost, AllowedHosts, CHAINING_SUFFIX, SELF_HOST, allow, allow_itself, default_port,
 };
 use super::faults::Faults;
-use crate::body::IdleTimeout;
+use crate::body::{EventStream, IdleTimeout, hold};
 use crate::dispatch::Dispatcher;
 use crate::http_client::{self, Pool};
+use crate::telemetry::http as spans;
+use crate::telemetry::tasks::{SENDER, Tasks};
+use crate::telemetry::trace::Scope;
 use http::uri::{Authority, Scheme};
 use http::{HeaderName, Request, Response, Uri, header};
 use http_body_util::BodyExt;
@@ -50,6 +53,32 @@ impl Outbound {
         if let Ok(authority) = address.to_string().parse() {
             let _ = self.own_address.set(authority);
         }
+    }
+
+    /// The same, as part of a trace.
+    async fn send_traced(
+        &self,
+        place: Scope,
+        component: &str,
+        allowed: &[AllowedHost],
+        mut request: Request<WasiBody>,
+        options: RequestOptions,
+    ) -> Result<Response<WasiBody>, Error> {
+        let sending = place.sending(request.headers());
+        let host = request.uri().host().unwrap_or_default();
+        let peer = host.strip_suffix(CHAINING_SUFFIX).map(str::to_owned);
+        let mut span = spans::client(&sending, &mut request, peer.as_deref());
+        let sent = self.send(component, allowed, request, options).await;
+        match &sent {
+            Ok(response) => spans::answered(&mut span, response),
+            Err(error) => span.fail(|| error.to_string()),
+        }
+        sent.map(
+            |response| match span.is_traced() && !EventStream::is(&response) {
+                true => response.map(|body| hold(body, span)),
+                false => response,
+            },
+        )
     }
 
     /// Sends a request of a component that may call `allowed`.
@@ -154,6 +183,8 @@ pub struct Hooks {
     pub outbound: Arc<Outbound>,
     /// What this component may call.
     pub allowed: AllowedHosts,
+    /// The instance's requests, where they are traced.
+    pub tasks: Option<Arc<Tasks>>,
 }
 
 type Sent = (
@@ -183,10 +214,23 @@ impl WasiHttpHooks for Hooks {
         let outbound = self.outbound.clone();
         let component = self.component.clone();
         let allowed = self.allowed.clone();
+        let options = options.unwrap_or_default();
+        let place = self.tasks.as_ref().map(|tasks| {
+            let known = SENDER.try_with(Scope::clone);
+            known.unwrap_or_else(|_| tasks.only())
+        });
         Box::new(async move {
-            let response = outbound
-                .send(&component, &allowed, request, options.unwrap_or_default())
-                .await?;
+            let response = match place {
+                Some(place) => {
+                    let sent = outbound.send_traced(place, &component, &allowed, request, options);
+                    sent.await?
+                }
+                None => {
+                    outbound
+                        .send(&component, &allowed, request, options)
+                        .await?
+                }
+            };
             let done = async { Ok(()) };
             Ok((response, Box::new(done) as Box<_>))
         })

@@ -10,6 +10,8 @@
 use super::allowed_hosts::{AllowedHost, allow};
 use crate::bindings::redis::{self as interface, Error, RedisParameter, RedisResult};
 use crate::instance::InstanceState;
+use crate::telemetry::data;
+use crate::telemetry::tasks::caller;
 use anyhow::anyhow;
 use http::Uri;
 use http::uri::Scheme;
@@ -400,11 +402,13 @@ async fn run<T: Send>(
     handle: &Resource<OpenServer>,
     command: &Cmd,
 ) -> wasmtime::Result<Result<Value, Error>> {
-    let server = accessor.with(|mut access| {
+    let (place, server) = accessor.with(|mut access| {
+        let place = caller(&mut access);
         let open = access.get().table.get(handle)?;
-        wasmtime::error::Ok(open.0.clone())
+        wasmtime::error::Ok((place, open.0.clone()))
     })?;
-    Ok(server.run(command).await)
+    let span = data::redis(&place, command, server.address.host());
+    Ok(data::end(span, server.run(command).await))
 }
 
 /// The same, where the answer has a type.

@@ -8,9 +8,12 @@ use crate::bindings::sqlite::{self, Error, QueryResult, RowResult, Value};
 use crate::instance::InstanceState;
 use crate::problems::Problems;
 use crate::runtime_config::SqliteBackend;
+use crate::telemetry::data;
+use crate::telemetry::tasks::caller;
+use crate::telemetry::trace::Scope;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use wasmtime::component::{Accessor, FutureReader, HasSelf, Resource, StreamReader};
+use wasmtime::component::{Access, Accessor, FutureReader, HasSelf, Resource, StreamReader};
 
 /// Connections an instance may hold at once.
 const MAX_CONNECTIONS: usize = 256;
@@ -29,7 +32,7 @@ pub fn grant(
 }
 
 /// Phase two: the databases of the application, by label.
-pub struct Databases(BTreeMap<String, Database>);
+pub struct Databases(BTreeMap<String, (Arc<str>, Database)>);
 
 /// One database.
 enum Database {
@@ -47,12 +50,15 @@ impl Databases {
         used: &[&Labels],
         config: &BTreeMap<String, SqliteBackend>,
     ) -> Result<Self, Problems> {
-        open_used(used, config, |label, backend| match backend {
-            SqliteBackend::File(path) => file::open(label, path).map(Database::File),
-            SqliteBackend::Libsql(endpoint) => {
-                let database = libsql::Database::new(endpoint.clone());
-                Ok(Database::Libsql(Arc::new(database)))
-            }
+        open_used(used, config, |label, backend| {
+            let database = match backend {
+                SqliteBackend::File(path) => Database::File(file::open(label, path)?),
+                SqliteBackend::Libsql(endpoint) => {
+                    let database = libsql::Database::new(endpoint.clone());
+                    Database::Libsql(Arc::new(database))
+                }
+            };
+            Ok((label.into(), database))
         })
         .map(Self)
     }
@@ -70,7 +76,7 @@ impl Database {
 }
 
 /// Phase three: what a guest's handle refers to.
-pub struct GuestConnection(Session);
+pub struct GuestConnection(Arc<str>, Session);
 
 /// A guest's connection from `open` to drop. Cheap to clone.
 #[derive(Clone)]
@@ -89,6 +95,18 @@ impl Session {
             Self::File(session) => session.execute(statement, parameters).await,
             Self::Libsql(session) => session.execute(&statement, &parameters).await,
         }
+    }
+
+    /// The same, as part of a trace.
+    async fn execute_traced(
+        self,
+        label: &Arc<str>,
+        place: &Scope,
+        statement: String,
+        parameters: Vec<Value>,
+    ) -> Result<QueryResult, Error> {
+        let span = data::sql(place, label, &statement);
+        data::end(span, self.execute(statement, parameters).await)
     }
 
     async fn last_insert_rowid(self) -> wasmtime::Result<i64> {
@@ -117,17 +135,28 @@ impl InstanceState {
         if self.open_connections == MAX_CONNECTIONS {
             return Ok(Err(Error::Io("too many open connections".into())));
         }
-        let Some(database) = self.shared.sqlite.0.get(label) else {
+        let Some((label, database)) = self.shared.sqlite.0.get(label) else {
             return Ok(Err(Error::NoSuchDatabase));
         };
-        let handle = self.table.push(GuestConnection(database.session()))?;
+        let connection = GuestConnection(label.clone(), database.session());
+        let handle = self.table.push(connection)?;
         self.open_connections += 1;
         Ok(Ok(handle))
     }
 
     fn session(&self, handle: &Resource<GuestConnection>) -> wasmtime::Result<Session> {
-        Ok(self.table.get(handle)?.0.clone())
+        Ok(self.table.get(handle)?.1.clone())
     }
+}
+
+/// The database behind a guest's handle, and the place of the request that uses it.
+fn used<T>(
+    access: &mut Access<'_, T, HasSelf<InstanceState>>,
+    handle: &Resource<GuestConnection>,
+) -> wasmtime::Result<(Scope, Arc<str>, Session)> {
+    let place = caller(access);
+    let GuestConnection(label, session) = access.get().table.get(handle)?;
+    Ok((place, label.clone(), session.clone()))
 }
 
 impl sqlite::Host for InstanceState {}
@@ -138,15 +167,6 @@ impl sqlite::HostConnection for InstanceState {
         label: String,
     ) -> wasmtime::Result<Result<Resource<GuestConnection>, Error>> {
         self.open_database(&label)
-    }
-
-    async fn execute(
-        &mut self,
-        handle: Resource<GuestConnection>,
-        statement: String,
-        parameters: Vec<Value>,
-    ) -> wasmtime::Result<Result<QueryResult, Error>> {
-        Ok(self.session(&handle)?.execute(statement, parameters).await)
     }
 
     async fn last_insert_rowid(
@@ -174,6 +194,17 @@ type Rows = (
 );
 
 impl<T: Send> sqlite::HostConnectionWithStore<T> for HasSelf<InstanceState> {
+    async fn execute(
+        mut access: Access<'_, T, Self>,
+        handle: Resource<GuestConnection>,
+        statement: String,
+        parameters: Vec<Value>,
+    ) -> wasmtime::Result<Result<QueryResult, Error>> {
+        let (place, label, session) = used(&mut access, &handle)?;
+        let result = session.execute_traced(&label, &place, statement, parameters);
+        Ok(result.await)
+    }
+
     async fn open_async(
         accessor: &Accessor<T, Self>,
         label: String,
@@ -187,8 +218,9 @@ impl<T: Send> sqlite::HostConnectionWithStore<T> for HasSelf<InstanceState> {
         statement: String,
         parameters: Vec<Value>,
     ) -> wasmtime::Result<Result<Rows, Error>> {
-        let session = accessor.with(|mut access| access.get().session(&handle))?;
-        let QueryResult { columns, rows } = match session.execute(statement, parameters).await {
+        let (place, label, session) = accessor.with(|mut access| used(&mut access, &handle))?;
+        let result = session.execute_traced(&label, &place, statement, parameters);
+        let QueryResult { columns, rows } = match result.await {
             Ok(result) => result,
             Err(error) => return Ok(Err(error)),
         };

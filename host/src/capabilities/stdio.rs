@@ -1,10 +1,13 @@
-//! Guests' standard output and error: whole lines into the logs and, unless quiet, the terminal.
+//! Guests' standard output and error: whole lines into the logs and, unless quiet, the terminal; also to whoever receives telemetry.
 //!
 //! Lines go through a bounded queue to one writer thread, so that a slow terminal or disk never
 //! holds up a request; lines that do not fit are dropped and counted in the log.
 
 use crate::cli::Format;
 use crate::problems::Problems;
+use crate::telemetry::tasks::Tasks;
+use crate::telemetry::trace::Scope;
+use crate::telemetry::{Telemetry, logs};
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -45,6 +48,8 @@ struct Line {
     component: Arc<str>,
     channel: Channel,
     text: Vec<u8>,
+    /// Of the request that it was written for, where that is known.
+    place: Scope,
 }
 
 enum Message {
@@ -61,11 +66,15 @@ pub struct Logs {
 }
 
 impl Logs {
-    /// Starts the writer for logs in `dir`; also to the terminal, where a format for it is given.
+    /// Starts the writer for logs in `dir`; also to the terminal, where a format for it is given, and as `telemetry`.
     ///
     /// # Errors
     /// When the folder cannot be made or the thread cannot be started.
-    pub fn start(dir: &Path, terminal: Option<Format>) -> Result<Self, Problems> {
+    pub fn start(
+        dir: &Path,
+        terminal: Option<Format>,
+        telemetry: Option<Arc<Telemetry>>,
+    ) -> Result<Self, Problems> {
         std::fs::create_dir_all(dir).map_err(|e| {
             Problems::one(format!(
                 "cannot create the log folder {}: {e}",
@@ -77,6 +86,7 @@ impl Logs {
         let sink = Sink {
             dir: dir.to_owned(),
             terminal,
+            telemetry,
             files: HashMap::new(),
             dropped: dropped.clone(),
         };
@@ -104,8 +114,14 @@ impl Logs {
     }
 
     /// The stream an instance of `component` gets.
-    pub fn stream(&self, component: &Arc<str>, channel: Channel) -> GuestOutput {
+    pub fn stream(
+        &self,
+        component: &Arc<str>,
+        channel: Channel,
+        tasks: &Option<Arc<Tasks>>,
+    ) -> GuestOutput {
         GuestOutput(Arc::new(Partial {
+            tasks: tasks.clone(),
             logs: self.clone(),
             component: component.clone(),
             channel,
@@ -124,6 +140,7 @@ impl Logs {
 struct Sink {
     dir: PathBuf,
     terminal: Option<Format>,
+    telemetry: Option<Arc<Telemetry>>,
     files: HashMap<(Arc<str>, Channel), Option<File>>,
     dropped: Arc<AtomicU64>,
 }
@@ -144,6 +161,7 @@ impl Sink {
                 let text = format!("({dropped} lines were dropped here: written too fast)");
                 self.write(&Line {
                     text: text.into_bytes(),
+                    place: Scope::default(),
                     ..line
                 });
             }
@@ -151,6 +169,10 @@ impl Sink {
     }
 
     fn write(&mut self, line: &Line) {
+        if let Some(telemetry) = &self.telemetry {
+            let record = logs::record(&line.text, line.channel.name(), &line.place);
+            telemetry.exporter.log(line.component.clone(), record);
+        }
         let mut text = line.text.clone();
         text.push(b'\n');
         if let Some(file) = self.file(line) {
@@ -203,6 +225,7 @@ struct Partial {
     logs: Logs,
     component: Arc<str>,
     channel: Channel,
+    tasks: Option<Arc<Tasks>>,
     line: Mutex<Vec<u8>>,
 }
 
@@ -224,6 +247,11 @@ impl Partial {
             component: self.component.clone(),
             channel: self.channel,
             text,
+            place: self
+                .tasks
+                .as_ref()
+                .map(|tasks| tasks.only())
+                .unwrap_or_default(),
         });
     }
 }
@@ -276,8 +304,8 @@ mod tests {
     #[test]
     fn lines_arrive_whole_and_in_order() {
         let dir = tempfile::tempdir().unwrap();
-        let logs = Logs::start(dir.path(), None).unwrap();
-        let output = logs.stream(&"cart".into(), Channel::Out);
+        let logs = Logs::start(dir.path(), None, None).unwrap();
+        let output = logs.stream(&"cart".into(), Channel::Out, &None);
         output.0.push(b"one\ntw");
         output.0.push(b"o\nthree");
         drop(output);

@@ -12,6 +12,7 @@ mod register;
 mod routing;
 mod start;
 mod streams;
+mod telemetry;
 
 use souk_tests::{Host, client};
 

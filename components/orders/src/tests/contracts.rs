@@ -95,6 +95,7 @@ fn context() -> Context {
         service: "orders",
         request_id: http::HeaderValue::from_static("r"),
         traceparent: None,
+        tracestate: None,
         caller: Some(Caller {
             service: None,
             user: Some(ADA.into()),

@@ -6,7 +6,7 @@ use http::{StatusCode, Uri};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{answer, excuse, frame, html, log};
+use super::{answer, excuse, frame, html};
 use crate::clients::{Missing, Refusal, accounts, shopping};
 use crate::domain::account::{Addresses, Postal};
 use crate::domain::cart::Cart;
@@ -63,7 +63,7 @@ pub async fn place(Customer(visitor): Customer, Sent(mut form): Sent) -> Respons
     };
     let Some(order) = order else {
         if let Err(missing) = addresses {
-            not_now(&visitor, &mut form, &missing);
+            not_now(&mut form, &missing);
         }
         return again(&visitor, form, StatusCode::UNPROCESSABLE_ENTITY).await;
     };
@@ -83,7 +83,7 @@ pub async fn place(Customer(visitor): Customer, Sent(mut form): Sent) -> Respons
             excuse(&visitor, &frame, Missing::SignedOut, &page)
         }
         Err(missing) => {
-            not_now(&visitor, &mut form, &missing);
+            not_now(&mut form, &missing);
             again(&visitor, form, StatusCode::SERVICE_UNAVAILABLE).await
         }
     }
@@ -237,9 +237,9 @@ fn of_this_form(refusal: &Refusal) -> Refusal {
 }
 
 /// Says in the form that nobody knows what became of it. It keeps its key, so sending it again is safe.
-fn not_now(visitor: &Visitor, form: &mut Form, missing: &Missing) {
+fn not_now(form: &mut Form, missing: &Missing) {
     if let Missing::Unavailable(cause) = missing {
-        log(visitor, cause);
+        tracing::error!(error = cause, "an order cannot be placed");
     }
     form.problem = Some(
         "We cannot reach part of the shop at the moment. Please enter the card and send the form again in a few seconds: however often you do, it makes one order and one payment.".into(),
@@ -253,7 +253,7 @@ async fn remember(visitor: &Visitor, form: &Form) {
     }
     let saved = accounts::save_address(visitor, None, &form.address(), false).await;
     if let Err(missing) = saved {
-        log(visitor, &format!("the address was not kept: {missing:?}"));
+        tracing::warn!(error = ?missing, "an address cannot be kept");
     }
 }
 

@@ -3,7 +3,7 @@
 use axum::response::{IntoResponse, Redirect, Response};
 use http::{StatusCode, Uri};
 
-use super::{answer, done, excuse, frame, html, log, parameter};
+use super::{answer, done, excuse, frame, html, parameter};
 use crate::clients::accounts::{self, Tokens};
 use crate::clients::{Missing, shopping};
 use crate::csrf;
@@ -30,19 +30,19 @@ pub async fn log_in(visitor: Visitor, Sent(mut form): Sent) -> Response {
         let (email, password) = (form.get("email").trim(), form.get("password"));
         match accounts::log_in(&visitor, email, password).await {
             Ok(tokens) => return welcome(visitor, tokens, own_page(Some(form.get("next")))).await,
-            Err(missing) => refuse_login(&visitor, &mut form, missing),
+            Err(missing) => refuse_login(&mut form, missing),
         }
     }
     again(&visitor, form, StatusCode::UNPROCESSABLE_ENTITY, false).await
 }
 
-fn refuse_login(visitor: &Visitor, form: &mut Form, missing: Missing) {
+fn refuse_login(form: &mut Form, missing: Missing) {
     form.problem = Some(match missing {
         Missing::SignedOut => {
             "The e-mail address or the password is not right. Please try again.".into()
         }
         Missing::Unavailable(cause) => {
-            log(visitor, &cause);
+            tracing::error!(error = cause, "a visitor cannot be let in");
             NOT_NOW.into()
         }
         Missing::Refused(refusal) if refusal.status == 422 => {
@@ -74,7 +74,7 @@ pub async fn open_account(visitor: Visitor, Sent(mut form): Sent) -> Response {
             Err(Missing::Refused(refusal)) => {
                 form.refuse(&refusal, &["name", "email", "password"]);
             }
-            Err(missing) => refuse_login(&visitor, &mut form, missing),
+            Err(missing) => refuse_login(&mut form, missing),
         }
     }
     again(&visitor, form, StatusCode::UNPROCESSABLE_ENTITY, true).await
@@ -105,7 +105,7 @@ async fn welcome(mut visitor: Visitor, tokens: Tokens, page: &str) -> Response {
         && let Err(missing) = shopping::cart(&visitor).await
     {
         // The next look at the cart takes it over.
-        log(&visitor, &format!("{missing:?}"));
+        tracing::warn!(error = ?missing, "a guest's cart cannot be taken over");
     }
     Redirect::to(page).into_response()
 }

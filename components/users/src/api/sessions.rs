@@ -84,16 +84,13 @@ pub async fn begin(
 /// A spent token that comes again is in two hands, and nobody can tell which of them is the owner's: the session ends. There is
 /// no time of grace for two requests that the same client makes at once. It would be as much a time of grace for a thief, and
 /// a client can see to it that it refreshes once.
-pub async fn refresh(context: Context, Json(body): Json<RefreshBody>) -> Result<Response, Problem> {
+pub async fn refresh(Json(body): Json<RefreshBody>) -> Result<Response, Problem> {
     let (token, next) = (body.0, RefreshToken::new()?);
     if let Some(session) = sessions::rotate(&token.hash(), &next.hash()).await? {
         return tokens(session, next).await;
     }
     if let Some(session) = sessions::end_by_spent_token(&token.hash()).await? {
-        eprintln!(
-            "level=warn service=users request_id={} session={session} event=\"a spent refresh token ended its session\"",
-            context.request_id()
-        );
+        tracing::warn!(%session, "a spent refresh token ended its session");
     }
     Err(Problem::unauthorized(
         "the refresh token is not valid any more",

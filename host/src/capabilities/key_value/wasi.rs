@@ -3,13 +3,13 @@
 //! What a handle has seen is the value itself, so that a swap is one SQL statement, or one script of Redis, that compares and
 //! writes: nothing is locked in between, and any number of instances may try at once.
 
-use super::{OpenStore, Store};
+use super::{OpenStore, Used};
 use crate::bindings::key_value;
 use crate::bindings::wasi_key_value::atomics::{self, CasError};
 use crate::bindings::wasi_key_value::batch;
 use crate::bindings::wasi_key_value::store::{self, Error, KeyResponse};
 use crate::instance::InstanceState;
-use wasmtime::component::Resource;
+use wasmtime::component::{Access, HasSelf, Resource};
 
 /// Compare-and-swap handles an instance may hold at once.
 const MAX_OPEN_SWAPS: usize = 256;
@@ -17,16 +17,17 @@ const MAX_OPEN_SWAPS: usize = 256;
 /// What a guest's compare-and-swap handle refers to: a key, and the value that was seen there.
 #[derive(Clone)]
 pub struct CompareAndSwap {
-    store: Store,
+    used: Used,
     key: String,
     seen: Option<Vec<u8>>,
 }
 
 impl CompareAndSwap {
     /// Sees the value that the key has now.
-    async fn look(store: Store, key: String) -> Result<Self, Error> {
-        let seen = store.clone().get(key.clone()).await.map_err(Error::Other)?;
-        Ok(Self { store, key, seen })
+    async fn look(used: Used, key: String) -> Result<Self, Error> {
+        let look = used.run("get", async |store| store.get(key.clone()).await);
+        let seen = look.await.map_err(Error::Other)?;
+        Ok(Self { used, key, seen })
     }
 }
 
@@ -41,10 +42,6 @@ fn refused(error: key_value::Error) -> Error {
 }
 
 impl InstanceState {
-    fn bucket(&self, handle: &Resource<OpenStore>) -> wasmtime::Result<Store> {
-        Ok(self.table.get(handle)?.0.clone())
-    }
-
     fn push_swap(
         &mut self,
         swap: CompareAndSwap,
@@ -75,45 +72,64 @@ impl store::Host for InstanceState {
 }
 
 impl store::HostBucket for InstanceState {
+    async fn drop(&mut self, handle: Resource<OpenStore>) -> wasmtime::Result<()> {
+        self.close_store(handle)
+    }
+}
+
+/// How this interface's functions see the host: all of them block the instance.
+type Guest<'a, T> = Access<'a, T, HasSelf<InstanceState>>;
+
+impl<T: Send> store::HostBucketWithStore<T> for HasSelf<InstanceState> {
     async fn get(
-        &mut self,
+        mut guest: Guest<'_, T>,
         handle: Resource<OpenStore>,
         key: String,
     ) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
-        let value = self.bucket(&handle)?.get(key).await;
+        let used = Used::new(&mut guest, &handle)?;
+        let value = used.run("get", async |store| store.get(key).await).await;
         Ok(value.map_err(Error::Other))
     }
 
     async fn set(
-        &mut self,
+        mut guest: Guest<'_, T>,
         handle: Resource<OpenStore>,
         key: String,
         value: Vec<u8>,
     ) -> wasmtime::Result<Result<(), Error>> {
-        let done = self.bucket(&handle)?.set(key, value).await;
+        let used = Used::new(&mut guest, &handle)?;
+        let done = used
+            .run("set", async |store| store.set(key, value).await)
+            .await;
         Ok(done.map_err(Error::Other))
     }
 
     async fn delete(
-        &mut self,
+        mut guest: Guest<'_, T>,
         handle: Resource<OpenStore>,
         key: String,
     ) -> wasmtime::Result<Result<(), Error>> {
-        let done = self.bucket(&handle)?.delete(key).await;
+        let used = Used::new(&mut guest, &handle)?;
+        let done = used
+            .run("delete", async |store| store.delete(key).await)
+            .await;
         Ok(done.map_err(Error::Other))
     }
 
     async fn exists(
-        &mut self,
+        mut guest: Guest<'_, T>,
         handle: Resource<OpenStore>,
         key: String,
     ) -> wasmtime::Result<Result<bool, Error>> {
-        let exists = self.bucket(&handle)?.exists(key).await;
+        let used = Used::new(&mut guest, &handle)?;
+        let exists = used
+            .run("exists", async |store| store.exists(key).await)
+            .await;
         Ok(exists.map_err(Error::Other))
     }
 
     async fn list_keys(
-        &mut self,
+        mut guest: Guest<'_, T>,
         handle: Resource<OpenStore>,
         cursor: Option<String>,
     ) -> wasmtime::Result<Result<KeyResponse, Error>> {
@@ -121,40 +137,45 @@ impl store::HostBucket for InstanceState {
         if cursor.is_some() {
             return Ok(Err(Error::Other("there is no such cursor".into())));
         }
-        let keys = self.bucket(&handle)?.keys().await;
+        let used = Used::new(&mut guest, &handle)?;
+        let keys = used.run("get_keys", async |store| store.keys().await).await;
         let whole = |keys| KeyResponse { keys, cursor: None };
         Ok(keys.map(whole).map_err(Error::Other))
     }
-
-    async fn drop(&mut self, handle: Resource<OpenStore>) -> wasmtime::Result<()> {
-        self.close_store(handle)
-    }
 }
 
-impl atomics::Host for InstanceState {
+impl atomics::Host for InstanceState {}
+
+impl<T: Send> atomics::HostWithStore<T> for HasSelf<InstanceState> {
     async fn increment(
-        &mut self,
+        mut guest: Guest<'_, T>,
         bucket: Resource<OpenStore>,
         key: String,
         delta: i64,
     ) -> wasmtime::Result<Result<i64, Error>> {
-        let sum = self.bucket(&bucket)?.increment(key, delta).await;
+        let used = Used::new(&mut guest, &bucket)?;
+        let sum = used
+            .run("increment", async |store| store.increment(key, delta).await)
+            .await;
         Ok(sum.map_err(Error::Other))
     }
 
     async fn swap(
-        &mut self,
+        mut guest: Guest<'_, T>,
         handle: Resource<CompareAndSwap>,
         value: Vec<u8>,
     ) -> wasmtime::Result<Result<(), CasError>> {
-        let CompareAndSwap { store, key, seen } = self.take_swap(handle)?;
-        match store.clone().swap(key.clone(), seen, value).await {
+        let CompareAndSwap { used, key, seen } = guest.get().take_swap(handle)?;
+        let swap = used.run("swap", async |store| {
+            store.swap(key.clone(), seen, value).await
+        });
+        match swap.await {
             Ok(true) => return Ok(Ok(())),
             Ok(false) => {}
             Err(why) => return Ok(Err(CasError::StoreError(Error::Other(why)))),
         }
-        let again = match CompareAndSwap::look(store, key).await {
-            Ok(again) => self.push_swap(again)?,
+        let again = match CompareAndSwap::look(used, key).await {
+            Ok(again) => guest.get().push_swap(again)?,
             Err(error) => Err(error),
         };
         Ok(Err(
@@ -164,61 +185,74 @@ impl atomics::Host for InstanceState {
 }
 
 impl atomics::HostCas for InstanceState {
-    async fn new(
-        &mut self,
-        bucket: Resource<OpenStore>,
-        key: String,
-    ) -> wasmtime::Result<Result<Resource<CompareAndSwap>, Error>> {
-        let store = self.bucket(&bucket)?;
-        match CompareAndSwap::look(store, key).await {
-            Ok(swap) => self.push_swap(swap),
-            Err(error) => Ok(Err(error)),
-        }
-    }
-
-    async fn current(
-        &mut self,
-        handle: Resource<CompareAndSwap>,
-    ) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
-        let CompareAndSwap { store, key, .. } = self.table.get(&handle)?.clone();
-        let looked = CompareAndSwap::look(store, key).await;
-        let swap = self.table.get_mut(&handle)?;
-        Ok(looked.map(|looked| {
-            *swap = looked;
-            swap.seen.clone()
-        }))
-    }
-
     async fn drop(&mut self, handle: Resource<CompareAndSwap>) -> wasmtime::Result<()> {
         self.take_swap(handle).map(drop)
     }
 }
 
-impl batch::Host for InstanceState {
+impl<T: Send> atomics::HostCasWithStore<T> for HasSelf<InstanceState> {
+    async fn new(
+        mut guest: Guest<'_, T>,
+        bucket: Resource<OpenStore>,
+        key: String,
+    ) -> wasmtime::Result<Result<Resource<CompareAndSwap>, Error>> {
+        let used = Used::new(&mut guest, &bucket)?;
+        match CompareAndSwap::look(used, key).await {
+            Ok(swap) => guest.get().push_swap(swap),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    async fn current(
+        mut guest: Guest<'_, T>,
+        handle: Resource<CompareAndSwap>,
+    ) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
+        let CompareAndSwap { used, key, .. } = guest.get().table.get(&handle)?.clone();
+        let looked = CompareAndSwap::look(used, key).await;
+        let swap = guest.get().table.get_mut(&handle)?;
+        Ok(looked.map(|looked| {
+            *swap = looked;
+            swap.seen.clone()
+        }))
+    }
+}
+
+impl batch::Host for InstanceState {}
+
+impl<T: Send> batch::HostWithStore<T> for HasSelf<InstanceState> {
     async fn get_many(
-        &mut self,
+        mut guest: Guest<'_, T>,
         bucket: Resource<OpenStore>,
         keys: Vec<String>,
     ) -> wasmtime::Result<Result<Vec<(String, Option<Vec<u8>>)>, Error>> {
-        let values = self.bucket(&bucket)?.get_many(keys).await;
+        let used = Used::new(&mut guest, &bucket)?;
+        let values = used
+            .run("get_many", async |store| store.get_many(keys).await)
+            .await;
         Ok(values.map_err(Error::Other))
     }
 
     async fn set_many(
-        &mut self,
+        mut guest: Guest<'_, T>,
         bucket: Resource<OpenStore>,
         key_values: Vec<(String, Vec<u8>)>,
     ) -> wasmtime::Result<Result<(), Error>> {
-        let done = self.bucket(&bucket)?.set_many(key_values).await;
+        let used = Used::new(&mut guest, &bucket)?;
+        let done = used
+            .run("set_many", async |store| store.set_many(key_values).await)
+            .await;
         Ok(done.map_err(Error::Other))
     }
 
     async fn delete_many(
-        &mut self,
+        mut guest: Guest<'_, T>,
         bucket: Resource<OpenStore>,
         keys: Vec<String>,
     ) -> wasmtime::Result<Result<(), Error>> {
-        let done = self.bucket(&bucket)?.delete_many(keys).await;
+        let used = Used::new(&mut guest, &bucket)?;
+        let done = used
+            .run("delete_many", async |store| store.delete_many(keys).await)
+            .await;
         Ok(done.map_err(Error::Other))
     }
 }

@@ -1,0 +1,250 @@
+//! The log: one JSON object a line, on standard error.
+//!
+//! Services write by the macros of [`tracing`]: `tracing::warn!(order_id, %error, "cannot be taken up")`. What every line has beside
+//! that comes from the request it is written for: `service`, `request_id`, and `trace_id` where the request came with a trace.
+//! [`Service`](crate::Service) says which request that is, and work that goes on beside it or after it [carries](carried) that along.
+
+use std::cell::RefCell;
+use std::fmt::{Debug, Write};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Once;
+use std::task::Poll;
+use std::time::SystemTime;
+
+use serde_json::{Map, Value};
+use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
+
+use crate::context::Context;
+
+thread_local! {
+    /// What is being worked on. An instance has one thread, and many requests that take turns on it.
+    static CURRENT: RefCell<Option<Rc<Origin>>> = const { RefCell::new(None) };
+}
+
+/// What a line is written for.
+struct Origin {
+    service: &'static str,
+    request_id: String,
+    trace_id: Option<String>,
+}
+
+impl Origin {
+    fn of(context: &Context) -> Self {
+        Self {
+            service: context.service,
+            request_id: context.request_id().to_owned(),
+            trace_id: context.trace_id().map(str::to_owned),
+        }
+    }
+}
+
+/// Has everything be written that is logged from now on.
+pub(crate) fn start() {
+    static START: Once = Once::new();
+    START.call_once(|| {
+        // It only fails where somebody else writes the log already.
+        _ = tracing::subscriber::set_global_default(JsonLines);
+    });
+}
+
+/// Does this work, whose lines are written for a request.
+pub fn within<T>(context: &Context, work: impl Future<Output = T>) -> impl Future<Output = T> {
+    with(Some(Rc::new(Origin::of(context))), work)
+}
+
+/// Does this work, whose lines are written for the request that is being worked on now.
+pub fn carried<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
+    with(CURRENT.with_borrow(Clone::clone), work)
+}
+
+async fn with<T>(origin: Option<Rc<Origin>>, work: impl Future<Output = T>) -> T {
+    let mut work = std::pin::pin!(work);
+    std::future::poll_fn(move |cx| {
+        let before = CURRENT.replace(origin.clone());
+        let polled: Poll<T> = Pin::as_mut(&mut work).poll(cx);
+        CURRENT.set(before);
+        polled
+    })
+    .await
+}
+
+/// Writes events, and nothing else of what `tracing` knows.
+struct JsonLines;
+
+impl Subscriber for JsonLines {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() <= Level::INFO
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(LevelFilter::INFO)
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        eprintln!("{}", line(event));
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+fn line(event: &Event<'_>) -> Value {
+    let mut fields = Fields(Map::new());
+    event.record(&mut fields);
+    let Fields(mut line) = fields;
+    let now = humantime::format_rfc3339_millis(SystemTime::now());
+    line.insert("time".into(), now.to_string().into());
+    let level = event.metadata().level().as_str().to_ascii_lowercase();
+    line.insert("level".into(), level.into());
+    CURRENT.with_borrow(|origin| {
+        if let Some(origin) = origin {
+            line.insert("service".into(), origin.service.into());
+            line.insert("request_id".into(), origin.request_id.clone().into());
+            if let Some(trace_id) = &origin.trace_id {
+                line.insert("trace_id".into(), trace_id.clone().into());
+            }
+        }
+    });
+    line.into()
+}
+
+/// The fields of an event, its message among them.
+struct Fields(Map<String, Value>);
+
+impl Fields {
+    fn insert(&mut self, field: &Field, value: impl Into<Value>) {
+        self.0.insert(field.name().to_owned(), value.into());
+    }
+}
+
+impl Visit for Fields {
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.insert(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.insert(field, value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.insert(field, value);
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.insert(field, value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        let mut text = String::new();
+        _ = write!(text, "{value:?}");
+        self.insert(field, text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::context::{REQUEST_ID, TRACEPARENT};
+    use futures::executor::block_on;
+    use http::{HeaderMap, HeaderValue};
+    use std::sync::{Arc, Mutex};
+
+    /// Keeps lines instead of writing them.
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<Value>>>);
+
+    impl Subscriber for Kept {
+        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+            JsonLines.enabled(metadata)
+        }
+
+        fn event(&self, event: &Event<'_>) {
+            self.0.lock().unwrap().push(line(event));
+        }
+
+        fn new_span(&self, span: &Attributes<'_>) -> Id {
+            JsonLines.new_span(span)
+        }
+
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+        fn enter(&self, _: &Id) {}
+        fn exit(&self, _: &Id) {}
+    }
+
+    fn lines(write: impl FnOnce()) -> Vec<Value> {
+        let kept = Kept::default();
+        tracing::subscriber::with_default(kept.clone(), write);
+        kept.0.lock().unwrap().clone()
+    }
+
+    fn context(request_id: &'static str) -> Context {
+        let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let headers = HeaderMap::from_iter([
+            (REQUEST_ID, HeaderValue::from_static(request_id)),
+            (TRACEPARENT, HeaderValue::from_static(traceparent)),
+        ]);
+        Context::anonymous("test", &headers)
+    }
+
+    #[test]
+    fn a_line_says_what_and_for_whom() {
+        let lines = lines(|| {
+            block_on(within(&context("r1"), async {
+                let error = "it broke";
+                tracing::warn!(tries = 3, %error, "cannot be {}", "done");
+                tracing::debug!("not this");
+            }));
+        });
+        let [line] = &lines[..] else {
+            panic!("{lines:?}")
+        };
+        assert_eq!(line["level"], "warn");
+        assert_eq!(line["message"], "cannot be done");
+        assert_eq!(line["tries"], 3);
+        assert_eq!(line["error"], "it broke");
+        assert_eq!(line["service"], "test");
+        assert_eq!(line["request_id"], "r1");
+        assert_eq!(line["trace_id"], "0af7651916cd43dd8448eb211c80319c");
+        assert!(line["time"].as_str().unwrap().ends_with('Z'));
+    }
+
+    #[test]
+    fn requests_that_take_turns_are_not_mixed_up() {
+        async fn twice() {
+            tracing::info!("first");
+            let mut polled = false;
+            std::future::poll_fn(|cx| {
+                cx.waker().wake_by_ref();
+                match std::mem::replace(&mut polled, true) {
+                    true => Poll::Ready(()),
+                    false => Poll::Pending,
+                }
+            })
+            .await;
+            carried(async { tracing::info!("second") }).await;
+        }
+        let (one, other) = (context("r1"), context("r2"));
+        let lines = lines(|| {
+            block_on(async { futures::join!(within(&one, twice()), within(&other, twice())) });
+            tracing::info!("outside");
+        });
+        let ids = lines.iter().map(|line| line["request_id"].as_str());
+        let wanted = [Some("r1"), Some("r2"), Some("r1"), Some("r2"), None];
+        assert_eq!(ids.collect::<Vec<_>>(), wanted);
+    }
+}

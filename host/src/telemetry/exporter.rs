@@ -1,0 +1,377 @@
+//! The way out: bounded queues, and one task that sends what is in them.
+//!
+//! A receiver that is away, slow or full holds up nothing. What does not fit is counted and dropped; that it happens is said
+//! once, and so is that it is over. The requests made here are not traced.
+
+use super::settings::{Protocol, Receiver, Settings};
+use super::trace::Ended;
+use crate::http_client::HttpClient;
+use anyhow::bail;
+use http::{Request, StatusCode, header};
+use http_body_util::Full;
+use opentelemetry::trace::SpanKind;
+use opentelemetry::{SpanId, TraceId};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::span::{Link, SpanKind as ProtoKind};
+use opentelemetry_proto::tonic::trace::v1::status::StatusCode as ProtoCode;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
+use opentelemetry_proto::transform::common::tonic::Attributes;
+use prost::Message;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// Who sends it, as the standard has exporters say.
+pub const USER_AGENT: &str = concat!("OTel-OTLP-Exporter-Souk/", env!("CARGO_PKG_VERSION"));
+/// How long what is left may take when the host stops.
+const LAST_FLUSH: Duration = Duration::from_secs(2);
+/// Bytes of an answer that are read.
+const MAX_ANSWER: usize = 64 << 10;
+
+/// The flags of a span whose trace is sampled, and of one whose parent may be elsewhere.
+const SAMPLED: u32 = 1;
+
+/// What is to be sent.
+pub struct Exporter {
+    settings: Settings,
+    spans: Queue<Ended>,
+    logs: Queue<(Arc<str>, LogRecord)>,
+    /// There is enough for a request.
+    enough: Notify,
+    dropped: AtomicU64,
+    client: HttpClient,
+    stopping: CancellationToken,
+    sending: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What waits.
+struct Queue<T>(Mutex<Vec<T>>);
+
+impl<T> Queue<T> {
+    fn new() -> Self {
+        Self(Mutex::new(Vec::new()))
+    }
+
+    /// Adds as many as there is room for; says how many that are not, and how many there are now.
+    fn push(&self, more: impl IntoIterator<Item = T>, room: usize) -> (usize, usize) {
+        let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut more = more.into_iter();
+        let left = room.saturating_sub(queue.len());
+        queue.extend(more.by_ref().take(left));
+        (more.count(), queue.len())
+    }
+
+    /// Takes the oldest.
+    fn take(&self, count: usize) -> Vec<T> {
+        let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = count.min(queue.len());
+        queue.drain(..count).collect()
+    }
+}
+
+impl Exporter {
+    /// An exporter that has begun to send.
+    pub fn start(settings: Settings) -> Arc<Self> {
+        let exporter = Arc::new(Self {
+            settings,
+            spans: Queue::new(),
+            logs: Queue::new(),
+            enough: Notify::new(),
+            dropped: AtomicU64::new(0),
+            client: HttpClient::new(),
+            stopping: CancellationToken::new(),
+            sending: Mutex::new(None),
+        });
+        let sending = tokio::spawn(exporter.clone().run());
+        *exporter
+            .sending
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(sending);
+        exporter
+    }
+
+    /// Takes spans.
+    pub fn spans(&self, spans: Vec<Ended>) {
+        self.taken(self.spans.push(spans, self.settings.max_queue_size));
+    }
+
+    /// Takes a record of a component's log.
+    pub fn log(&self, component: Arc<str>, record: LogRecord) {
+        let more = [(component, record)];
+        self.taken(self.logs.push(more, self.settings.max_queue_size));
+    }
+
+    fn taken(&self, (dropped, waiting): (usize, usize)) {
+        if dropped > 0 {
+            self.dropped(dropped);
+        }
+        if waiting >= self.settings.max_export_batch_size {
+            self.enough.notify_one();
+        }
+    }
+
+    /// Counts what is lost.
+    pub fn dropped(&self, count: usize) {
+        self.dropped.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    /// Sends what is left, for two seconds at most.
+    pub async fn finish(&self) {
+        self.stopping.cancel();
+        let sending = self
+            .sending
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(sending) = sending {
+            let _ = tokio::time::timeout(LAST_FLUSH, sending).await;
+        }
+    }
+
+    async fn run(self: Arc<Self>) {
+        let mut health = Health::default();
+        loop {
+            let stopping = self.stopping.is_cancelled();
+            let sent = self.send_all().await;
+            health.report(&sent, self.dropped.swap(0, Ordering::Relaxed));
+            if stopping {
+                return;
+            }
+            tokio::select! {
+                () = self.stopping.cancelled() => {}
+                () = self.enough.notified() => {}
+                () = tokio::time::sleep(self.settings.schedule_delay) => {}
+            }
+        }
+    }
+
+    /// Sends what waits; the first thing that cannot be sent ends it until the next time.
+    async fn send_all(&self) -> anyhow::Result<()> {
+        let batch = self.settings.max_export_batch_size;
+        if let Some(receiver) = &self.settings.traces {
+            while let spans @ [_, ..] = &mut self.spans.take(batch)[..] {
+                let count = spans.len();
+                let request = self.trace_request(spans);
+                self.send(receiver, &request, count).await?;
+            }
+        }
+        if let Some(receiver) = &self.settings.logs {
+            loop {
+                let records = self.logs.take(batch);
+                if records.is_empty() {
+                    break;
+                }
+                let count = records.len();
+                let request = self.logs_request(records);
+                self.send(receiver, &request, count).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn send<M: Message + Serialize>(
+        &self,
+        receiver: &Receiver,
+        message: &M,
+        count: usize,
+    ) -> anyhow::Result<()> {
+        let sent = self.try_send(receiver, message).await;
+        if sent.is_err() {
+            self.dropped(count);
+        }
+        sent
+    }
+
+    async fn try_send<M: Message + Serialize>(
+        &self,
+        receiver: &Receiver,
+        message: &M,
+    ) -> anyhow::Result<()> {
+        let (media_type, body) = match receiver.protocol {
+            Protocol::Protobuf => ("application/x-protobuf", message.encode_to_vec()),
+            Protocol::Json => ("application/json", serde_json::to_vec(message)?),
+        };
+        let mut request = Request::post(receiver.uri.clone())
+            .header(header::CONTENT_TYPE, media_type)
+            .header(header::USER_AGENT, USER_AGENT)
+            .body(Full::from(body))?;
+        request.headers_mut().extend(receiver.headers.clone());
+        let answer = self.client.send(request, receiver.timeout, MAX_ANSWER);
+        match answer.await?.status() {
+            status if status.is_success() => Ok(()),
+            StatusCode::NOT_FOUND => bail!("there is no receiver at {}", receiver.uri.path()),
+            status => bail!("it answered {status}"),
+        }
+    }
+
+    fn trace_request(&self, spans: &mut [Ended]) -> ExportTraceServiceRequest {
+        let mut by_component: BTreeMap<Arc<str>, Vec<Span>> = BTreeMap::new();
+        for span in spans {
+            let component = span.component.clone();
+            by_component
+                .entry(component)
+                .or_default()
+                .push(to_proto(span));
+        }
+        let resource_spans = by_component
+            .into_iter()
+            .map(|(component, spans)| ResourceSpans {
+                resource: Some(self.resource(&component)),
+                scope_spans: vec![ScopeSpans {
+                    scope: Some(instrumentation()),
+                    spans,
+                    ..Default::default()
+                }],
+                ..Default::default()
+            });
+        ExportTraceServiceRequest {
+            resource_spans: resource_spans.collect(),
+        }
+    }
+
+    fn logs_request(&self, records: Vec<(Arc<str>, LogRecord)>) -> ExportLogsServiceRequest {
+        let mut by_component: BTreeMap<Arc<str>, Vec<LogRecord>> = BTreeMap::new();
+        for (component, record) in records {
+            by_component.entry(component).or_default().push(record);
+        }
+        let resource_logs = by_component
+            .into_iter()
+            .map(|(component, log_records)| ResourceLogs {
+                resource: Some(self.resource(&component)),
+                scope_logs: vec![ScopeLogs {
+                    scope: Some(instrumentation()),
+                    log_records,
+                    ..Default::default()
+                }],
+                ..Default::default()
+            });
+        ExportLogsServiceRequest {
+            resource_logs: resource_logs.collect(),
+        }
+    }
+
+    /// A component is a service of its own to whoever receives this.
+    fn resource(&self, component: &str) -> Resource {
+        let name = self.settings.service_name.as_deref().unwrap_or(component);
+        let said = self.settings.attributes.iter();
+        let said = said.map(|(name, value)| attribute(name, value));
+        let own = [
+            attribute("service.name", name),
+            attribute("component_id", component),
+            attribute("process.pid", &std::process::id().to_string()),
+        ];
+        Resource {
+            attributes: own.into_iter().chain(said).collect(),
+            ..Default::default()
+        }
+    }
+}
+
+/// Whether the receiver is well, as far as it was said.
+#[derive(Default)]
+struct Health {
+    failing: bool,
+    dropping: bool,
+}
+
+impl Health {
+    fn report(&mut self, sent: &anyhow::Result<()>, dropped: u64) {
+        match sent {
+            Err(error) if !self.failing => {
+                tracing::warn!("cannot export telemetry, and goes on trying: {error:#}");
+            }
+            Ok(()) if self.failing => tracing::info!("exports telemetry again"),
+            _ => {}
+        }
+        self.failing = sent.is_err();
+        if dropped > 0 && !self.dropping {
+            tracing::warn!(dropped, "telemetry is lost; said once");
+        }
+        self.dropping |= dropped > 0;
+    }
+}
+
+fn instrumentation() -> InstrumentationScope {
+    InstrumentationScope {
+        name: "souk".into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        ..Default::default()
+    }
+}
+
+fn to_proto(span: &mut Ended) -> Span {
+    let kind = match span.kind {
+        SpanKind::Server => ProtoKind::Server,
+        SpanKind::Client => ProtoKind::Client,
+        _ => ProtoKind::Internal,
+    };
+    let status = span.error.take().map(|message| Status {
+        message,
+        code: ProtoCode::Error.into(),
+    });
+    let link = span.link.map(|(trace, span)| Link {
+        trace_id: trace.to_bytes().to_vec(),
+        span_id: span.to_bytes().to_vec(),
+        ..Default::default()
+    });
+    Span {
+        trace_id: span.trace.to_bytes().to_vec(),
+        span_id: span.id.to_bytes().to_vec(),
+        trace_state: span.state.take().unwrap_or_default(),
+        parent_span_id: parent_id(span.parent),
+        flags: if span.sampled { SAMPLED } else { 0 },
+        name: std::mem::take(&mut span.name).into_owned(),
+        kind: kind.into(),
+        start_time_unix_nano: nanos(span.start),
+        end_time_unix_nano: nanos(span.end),
+        attributes: Attributes::from(std::mem::take(&mut span.attributes)).0,
+        links: link.into_iter().collect(),
+        status,
+        ..Default::default()
+    }
+}
+
+/// Empty where there is none.
+fn parent_id(parent: SpanId) -> Vec<u8> {
+    match parent {
+        SpanId::INVALID => Vec::new(),
+        parent => parent.to_bytes().to_vec(),
+    }
+}
+
+/// A trace's id, as records have it; empty where there is none.
+pub fn trace_id(trace: Option<TraceId>) -> Vec<u8> {
+    trace.map_or(Vec::new(), |trace| trace.to_bytes().to_vec())
+}
+
+/// Nanoseconds since 1970.
+pub fn nanos(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    since.as_nanos().try_into().unwrap_or(u64::MAX)
+}
+
+/// A word about something.
+pub fn attribute(name: &str, value: &str) -> KeyValue {
+    KeyValue {
+        key: name.to_owned(),
+        value: Some(text(value)),
+        ..Default::default()
+    }
+}
+
+/// A value that is a text.
+pub fn text(value: &str) -> AnyValue {
+    AnyValue {
+        value: Some(Value::StringValue(value.to_owned())),
+    }
+}

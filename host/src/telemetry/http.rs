@@ -1,0 +1,138 @@
+//! Spans of HTTP requests, by OpenTelemetry's semantic conventions.
+
+use super::context;
+use super::trace::{Scope, Sending, Span, Tracing};
+use crate::router::Match;
+use http::{HeaderMap, Method, Request, Response, header};
+use opentelemetry::trace::SpanKind;
+use opentelemetry::{StringValue, Value};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// Bytes of a path, an address or a name of a client that are kept.
+const MAX_TEXT: usize = 1024;
+/// What exporters say they are begins so, by the standard.
+const EXPORTERS: &str = "OTel-OTLP-Exporter-";
+
+/// The span of a request that a component answers. What it sends on says whose it is from now on.
+pub fn server<B>(
+    tracing: &Arc<Tracing>,
+    component: &Arc<str>,
+    route: &Match,
+    request: &mut Request<B>,
+) -> Span {
+    let name = || name(request.method(), &route.target.route);
+    let mut span = match request.extensions().get::<Scope>() {
+        Some(caller) => caller.of(component).span(SpanKind::Server, name),
+        None if brings_telemetry(request) => Scope::default().span(SpanKind::Server, name),
+        None => {
+            let place = tracing.arrive(component, request.headers());
+            place.root(SpanKind::Server, name)
+        }
+    };
+    if span.is_traced() {
+        span.set("http.request.method", method(request.method()));
+        span.set("http.route", route.target.route.clone());
+        span.set("url.path", cut(request.uri().path()));
+        span.set("url.scheme", "http");
+        address(&mut span, request);
+        if let Some(agent) = text(request.headers(), &header::USER_AGENT) {
+            span.set("user_agent.original", cut(agent));
+        }
+    }
+    if let Some(context) = span.scope().context() {
+        context.write(request.headers_mut());
+    }
+    span
+}
+
+/// Notes how such a request was answered.
+pub fn answered<B>(span: &mut Span, response: &Response<B>) {
+    if !span.is_traced() {
+        return;
+    }
+    let status = response.status();
+    span.set("http.response.status_code", i64::from(status.as_u16()));
+    if let Some(id) = text(response.headers(), "x-request-id") {
+        span.set("request_id", cut(id));
+    }
+    if status.is_server_error() {
+        span.set("error.type", status.as_str().to_owned());
+        span.fail(|| status.to_string());
+    }
+}
+
+/// The span of a request that a component sends, which then says so.
+pub fn client<B>(sending: &Sending, request: &mut Request<B>, chained: Option<&str>) -> Span {
+    let mut span = sending.span(|| Cow::Owned(method(request.method()).as_str().to_owned()));
+    if span.is_traced() {
+        span.set("http.request.method", method(request.method()));
+        let uri = request.uri();
+        let (scheme, host) = (
+            uri.scheme_str().unwrap_or_default(),
+            uri.host().unwrap_or_default(),
+        );
+        // Without what may be a secret: the user and the query.
+        let port = uri
+            .port()
+            .map(|port| format!(":{port}"))
+            .unwrap_or_default();
+        span.set(
+            "url.full",
+            cut(&format!("{scheme}://{host}{port}{}", uri.path())),
+        );
+        address(&mut span, request);
+        if let Some(component) = chained {
+            span.set("peer.service", component.to_owned());
+        }
+    }
+    if let Some(context) = span.scope().context() {
+        context.write(request.headers_mut());
+    }
+    request.extensions_mut().insert(span.scope());
+    span
+}
+
+fn name(method: &Method, route: &str) -> Cow<'static, str> {
+    Cow::Owned(format!("{} {route}", self::method(method)))
+}
+
+/// A method that anybody may make up is none to count by.
+fn method(method: &Method) -> StringValue {
+    const KNOWN: [&str; 9] = [
+        "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE",
+    ];
+    let known = KNOWN.into_iter().find(|known| *known == method.as_str());
+    known.unwrap_or("_OTHER").into()
+}
+
+fn address<B>(span: &mut Span, request: &Request<B>) {
+    let uri = request.uri();
+    span.set("server.address", cut(uri.host().unwrap_or_default()));
+    if let Some(port) = uri.port_u16() {
+        span.set("server.port", i64::from(port));
+    }
+}
+
+fn text(headers: &HeaderMap, name: impl header::AsHeaderName) -> Option<&str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// The beginning of a text.
+pub fn cut(text: &str) -> Value {
+    let mut end = text.len().min(MAX_TEXT);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].to_owned().into()
+}
+
+/// Whether a request is an exporter's: to trace it would make telemetry of telemetry, without end.
+fn brings_telemetry<B>(request: &Request<B>) -> bool {
+    let path = request.uri().path();
+    let takes_telemetry = ["/v1/traces", "/v1/logs", "/v1/metrics"]
+        .iter()
+        .any(|end| path.ends_with(end));
+    let agent = text(request.headers(), &header::USER_AGENT).unwrap_or_default();
+    takes_telemetry && agent.starts_with(EXPORTERS) && !context::asks(request.headers())
+}

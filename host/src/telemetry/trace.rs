@@ -1,0 +1,360 @@
+//! The spans of requests, and which of them are exported.
+//!
+//! What happens in this process because of one request from outside is kept until that request has been answered, for only then is
+//! known whether it failed or took long. It is exported when it was sampled to begin with, when something in it failed, or when
+//! it took longer than [`SLOW`]; else it is forgotten. Work that goes on after the answer shares its fate.
+
+use super::context::{self, TraceContext};
+use super::exporter::Exporter;
+use super::settings::Sampler;
+use http::HeaderMap;
+use opentelemetry::trace::SpanKind;
+use opentelemetry::{KeyValue, SpanId, TraceId, Value};
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+/// A request that takes longer is exported, sampled or not.
+pub const SLOW: Duration = Duration::from_secs(1);
+/// Spans of one request that are kept until it has been answered.
+const MAX_WAITING_OF_ONE: usize = 512;
+/// The same of all requests together; each takes about half a kilobyte.
+const MAX_WAITING: usize = 16_384;
+/// A sampled request's spans go out in parts of so many.
+const PART: usize = 64;
+
+/// Traces, for the whole process.
+pub struct Tracing {
+    sampler: Sampler,
+    exporter: Arc<Exporter>,
+    /// Spans that are kept until their request has been answered.
+    waiting: AtomicUsize,
+}
+
+impl Tracing {
+    /// Traces that are exported; none where the sampler never takes one.
+    pub fn new(sampler: Sampler, exporter: Arc<Exporter>) -> Option<Arc<Self>> {
+        let waiting = AtomicUsize::new(0);
+        (!sampler.is_off()).then(|| {
+            Arc::new(Self {
+                sampler,
+                exporter,
+                waiting,
+            })
+        })
+    }
+
+    /// The place of a request from outside: in the trace that its headers name, or in a new one.
+    pub fn arrive(self: &Arc<Self>, component: &Arc<str>, headers: &HeaderMap) -> Scope {
+        let asked = context::asks(headers);
+        let mut came = TraceContext::of(headers).unwrap_or_else(|| {
+            let trace = TraceId::from(rand::random::<u128>().max(1));
+            TraceContext {
+                trace,
+                span: SpanId::INVALID,
+                sampled: self.takes(trace),
+                state: None,
+            }
+        });
+        let begins_here = came.span == SpanId::INVALID;
+        if !begins_here && !self.sampler.parent_based {
+            came.sampled = self.takes(came.trace);
+        }
+        came.sampled |= asked;
+        self.enter(component, came)
+    }
+
+    /// A place in a trace that somebody else has begun.
+    pub fn enter(self: &Arc<Self>, component: &Arc<str>, came: TraceContext) -> Scope {
+        let span = came.span;
+        let trace = Trace {
+            came,
+            tracing: self.clone(),
+            failed: AtomicBool::new(false),
+            spans: Mutex::new(Spans::Waiting(Vec::new())),
+        };
+        Scope(Some(Place {
+            trace: Arc::new(trace),
+            component: component.clone(),
+            span,
+        }))
+    }
+
+    /// Whether a trace is among those that are exported. Every process that asks so about a trace comes to the same.
+    fn takes(&self, trace: TraceId) -> bool {
+        let number = u64::from_be_bytes(trace.to_bytes()[8..].try_into().expect("8 bytes")) >> 1;
+        (number as f64) < self.sampler.ratio * (1_u64 << 63) as f64
+    }
+
+    /// Whether so many more may wait.
+    fn make_room(&self, count: usize) -> bool {
+        let before = self.waiting.fetch_add(count, Ordering::Relaxed);
+        let there_is = before + count <= MAX_WAITING;
+        if !there_is {
+            self.waiting.fetch_sub(count, Ordering::Relaxed);
+        }
+        there_is
+    }
+}
+
+/// What happens in this process because of one request.
+struct Trace {
+    came: TraceContext,
+    tracing: Arc<Tracing>,
+    failed: AtomicBool,
+    spans: Mutex<Spans>,
+}
+
+enum Spans {
+    /// The request has not been answered yet.
+    Waiting(Vec<Ended>),
+    Exported,
+    Forgotten,
+}
+
+impl Trace {
+    fn end(&self, span: Ended, is_root: bool) {
+        let took = span.end.duration_since(span.start).unwrap_or_default();
+        let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *spans {
+            Spans::Forgotten => {}
+            Spans::Exported => self.tracing.exporter.spans(vec![span]),
+            Spans::Waiting(waiting) => {
+                let in_full = waiting.len() >= MAX_WAITING_OF_ONE;
+                // The root says most, and its turn is over at once.
+                if is_root || (!in_full && self.tracing.make_room(1)) {
+                    waiting.push(span);
+                } else {
+                    self.tracing.exporter.dropped(1);
+                }
+                if is_root {
+                    let waiting = std::mem::take(waiting);
+                    self.release(waiting.len() - 1);
+                    let exported =
+                        self.came.sampled || self.failed.load(Ordering::Relaxed) || took >= SLOW;
+                    *spans = match exported {
+                        true => Spans::Exported,
+                        false => Spans::Forgotten,
+                    };
+                    drop(spans);
+                    if exported {
+                        self.tracing.exporter.spans(waiting);
+                    }
+                } else if self.came.sampled && waiting.len() >= PART {
+                    let part = std::mem::take(waiting);
+                    self.release(part.len());
+                    self.tracing.exporter.spans(part);
+                }
+            }
+        }
+    }
+
+    fn release(&self, count: usize) {
+        self.tracing.waiting.fetch_sub(count, Ordering::Relaxed);
+    }
+}
+
+/// Where in a trace something happens, if it is traced. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Scope(Option<Place>);
+
+#[derive(Clone)]
+struct Place {
+    trace: Arc<Trace>,
+    component: Arc<str>,
+    span: SpanId,
+}
+
+impl Scope {
+    /// Something that happens here.
+    pub fn span(&self, kind: SpanKind, name: impl FnOnce() -> Cow<'static, str>) -> Span {
+        let Some(place) = &self.0 else {
+            return Span(None);
+        };
+        Span(Some(Box::new(Open {
+            place: place.clone(),
+            is_root: false,
+            ended: Ended {
+                component: place.component.clone(),
+                trace: place.trace.came.trace,
+                sampled: place.trace.came.sampled,
+                state: place
+                    .trace
+                    .came
+                    .state
+                    .as_ref()
+                    .map(|state| String::from_utf8_lossy(state.as_bytes()).into_owned()),
+                id: SpanId::from(rand::random::<u64>().max(1)),
+                parent: place.span,
+                kind,
+                name: name(),
+                start: SystemTime::now(),
+                end: SystemTime::UNIX_EPOCH,
+                attributes: Vec::new(),
+                error: None,
+                link: None,
+            },
+            begun: Instant::now(),
+        })))
+    }
+
+    /// Something that all else in this process happens for.
+    pub fn root(&self, kind: SpanKind, name: impl FnOnce() -> Cow<'static, str>) -> Span {
+        let mut span = self.span(kind, name);
+        if let Some(open) = &mut span.0 {
+            open.is_root = true;
+        }
+        span
+    }
+
+    /// The same place, as another component sees it.
+    pub fn of(&self, component: &Arc<str>) -> Self {
+        Self(self.0.clone().map(|place| Place {
+            component: component.clone(),
+            ..place
+        }))
+    }
+
+    /// The place of a request that this sends. Where the component has said what it is for, that counts: the same trace
+    /// further down, or another one, for work that it was given by somebody else.
+    pub fn sending(&self, headers: &HeaderMap) -> Sending {
+        let Some(place) = &self.0 else {
+            return Sending::Here(Self::default());
+        };
+        match TraceContext::of(headers) {
+            Some(said) if said.trace != place.trace.came.trace => {
+                let there = place.trace.tracing.enter(&place.component, said);
+                Sending::Elsewhere(there, self.clone())
+            }
+            _ => Sending::Here(self.clone()),
+        }
+    }
+
+    /// The same as it goes to others.
+    pub fn context(&self) -> Option<TraceContext> {
+        let place = self.0.as_ref()?;
+        Some(TraceContext {
+            span: place.span,
+            ..place.trace.came.clone()
+        })
+    }
+}
+
+/// Which trace a request that is sent belongs to.
+pub enum Sending {
+    /// That of the request it is sent for.
+    Here(Scope),
+    /// Another one, to which that of the second is linked.
+    Elsewhere(Scope, Scope),
+}
+
+impl Sending {
+    /// The span of that request.
+    pub fn span(&self, name: impl FnOnce() -> Cow<'static, str>) -> Span {
+        match self {
+            Self::Here(scope) => scope.span(SpanKind::Client, name),
+            Self::Elsewhere(scope, from) => {
+                let mut span = scope.root(SpanKind::Client, name);
+                if let (Some(open), Some(from)) = (&mut span.0, from.context()) {
+                    open.ended.link = Some((from.trace, from.span));
+                }
+                span
+            }
+        }
+    }
+}
+
+/// Something that is happening, if it is traced; it ends when dropped.
+pub struct Span(Option<Box<Open>>);
+
+struct Open {
+    place: Place,
+    is_root: bool,
+    ended: Ended,
+    begun: Instant,
+}
+
+/// Something that has happened.
+pub struct Ended {
+    /// What did it.
+    pub component: Arc<str>,
+    /// In which trace.
+    pub trace: TraceId,
+    /// Whether that was sampled to begin with.
+    pub sampled: bool,
+    /// What tracing systems have added.
+    pub state: Option<String>,
+    /// Its own id.
+    pub id: SpanId,
+    /// What it happened for.
+    pub parent: SpanId,
+    /// Its kind.
+    pub kind: SpanKind,
+    /// Its name.
+    pub name: Cow<'static, str>,
+    /// When it began.
+    pub start: SystemTime,
+    /// When it ended.
+    pub end: SystemTime,
+    /// What else is known.
+    pub attributes: Vec<KeyValue>,
+    /// Why it failed, if it did.
+    pub error: Option<String>,
+    /// A place in another trace that it has to do with.
+    pub link: Option<(TraceId, SpanId)>,
+}
+
+impl Span {
+    /// Whether it is traced.
+    pub fn is_traced(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Notes something about it.
+    pub fn set(&mut self, name: &'static str, value: impl Into<Value>) {
+        if let Some(open) = &mut self.0 {
+            open.ended.attributes.push(KeyValue::new(name, value));
+        }
+    }
+
+    /// Notes that it did not succeed.
+    pub fn error(&mut self, why: impl FnOnce() -> String) {
+        if let Some(open) = &mut self.0 {
+            open.ended.error = Some(why());
+        }
+    }
+
+    /// Notes that it failed, so that its trace is exported.
+    pub fn fail(&mut self, why: impl FnOnce() -> String) {
+        if let Some(open) = &self.0 {
+            open.place.trace.failed.store(true, Ordering::Relaxed);
+        }
+        self.error(why);
+    }
+
+    /// The place of what happens for it.
+    pub fn scope(&self) -> Scope {
+        Scope(self.0.as_ref().map(|open| Place {
+            span: open.ended.id,
+            ..open.place.clone()
+        }))
+    }
+}
+
+impl Drop for Span {
+    fn drop(&mut self) {
+        let Some(open) = self.0.take() else {
+            return;
+        };
+        let Open {
+            place,
+            is_root,
+            mut ended,
+            begun,
+        } = *open;
+        // The clock may be set meanwhile.
+        ended.end = ended.start + begun.elapsed();
+        place.trace.end(ended, is_root);
+    }
+}
