@@ -71,7 +71,12 @@ impl App {
         let values = variables::Variables::resolve(&manifest.variables, &up.variables, env);
         // With a variable missing, every template that uses it would be a problem too.
         let values = problems.collect_in(&file, values);
-        let telemetry = problems.collect(Settings::read(env)).flatten();
+        let own = running
+            .contains(RECEIVER)
+            .then(|| format!("http://{RECEIVER}{}", allowed_hosts::CHAINING_SUFFIX));
+        let telemetry = problems
+            .collect(Settings::read(env, own.as_deref()))
+            .flatten();
 
         let no_engine = |error: wasmtime::Error| {
             Problems::one(format!("cannot start the Wasm engine: {error:#}"))
@@ -142,6 +147,9 @@ impl App {
             });
             Dispatcher::new(loaded, &engine, &shared, reuse)
         });
+        if let Some(telemetry) = &telemetry {
+            telemetry.exporter.serve_from(&dispatcher);
+        }
         Ok(Self {
             name: manifest.application.name,
             router,
@@ -156,6 +164,9 @@ impl App {
         })
     }
 }
+
+/// A component of this name receives the telemetry of its application.
+const RECEIVER: &str = "telemetry";
 
 /// The components that run: those with a trigger, of which `-c` may choose some.
 fn select<'a>(manifest: &'a Manifest, chosen: &[String]) -> Result<BTreeSet<&'a str>, Problems> {

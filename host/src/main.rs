@@ -100,7 +100,7 @@ async fn serve(up: &Up) -> Result<(), Problems> {
         let dispatcher = app.dispatcher.clone();
         tokio::spawn(tick::run(dispatcher, Duration::from_secs(seconds)))
     });
-    let server = Server::new(app.router, app.dispatcher);
+    let server = Server::new(app.router, app.dispatcher.clone());
     let stop = async {
         signals.next().await;
         tracing::info!("stopping; a second signal ends at once");

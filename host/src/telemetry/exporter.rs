@@ -1,14 +1,19 @@
 //! The way out: bounded queues, and one task that sends what is in them.
 //!
 //! A receiver that is away, slow or full holds up nothing. What does not fit is counted and dropped; that it happens is said
-//! once, and so is that it is over. The requests made here are not traced.
+//! once, and so is that it is over. The requests made here are not traced. A receiver that is a component of the application is called as
+//! components call each other.
 
 use super::settings::{Protocol, Receiver, Settings};
 use super::trace::Ended;
+use crate::body::full;
+use crate::capabilities::allowed_hosts::CHAINING_SUFFIX;
+use crate::dispatch::Dispatcher;
 use crate::http_client::HttpClient;
-use anyhow::bail;
+use anyhow::{Context, bail};
+use bytes::Bytes;
 use http::{Request, StatusCode, header};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use opentelemetry::trace::SpanKind;
 use opentelemetry::{SpanId, TraceId};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
@@ -25,7 +30,7 @@ use prost::Message;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -50,6 +55,8 @@ pub struct Exporter {
     enough: Notify,
     dropped: AtomicU64,
     client: HttpClient,
+    /// The application, once it serves.
+    dispatcher: OnceLock<Weak<Dispatcher>>,
     stopping: CancellationToken,
     sending: Mutex<Option<JoinHandle<()>>>,
 }
@@ -89,6 +96,7 @@ impl Exporter {
             enough: Notify::new(),
             dropped: AtomicU64::new(0),
             client: HttpClient::new(),
+            dispatcher: OnceLock::new(),
             stopping: CancellationToken::new(),
             sending: Mutex::new(None),
         });
@@ -98,6 +106,11 @@ impl Exporter {
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = Some(sending);
         exporter
+    }
+
+    /// Calls a receiver that is a component of this application from now on.
+    pub fn serve_from(&self, dispatcher: &Arc<Dispatcher>) {
+        let _ = self.dispatcher.set(Arc::downgrade(dispatcher));
     }
 
     /// Takes spans.
@@ -204,14 +217,43 @@ impl Exporter {
         let mut request = Request::post(receiver.uri.clone())
             .header(header::CONTENT_TYPE, media_type)
             .header(header::USER_AGENT, USER_AGENT)
-            .body(Full::from(body))?;
+            .body(Bytes::from(body))?;
         request.headers_mut().extend(receiver.headers.clone());
-        let answer = self.client.send(request, receiver.timeout, MAX_ANSWER);
-        match answer.await?.status() {
+        let host = receiver.uri.host().unwrap_or_default();
+        let status = match host.strip_suffix(CHAINING_SUFFIX) {
+            Some(component) => self.call(component, request, receiver.timeout).await?,
+            None => {
+                let answer = self
+                    .client
+                    .send(request.map(Full::new), receiver.timeout, MAX_ANSWER);
+                answer.await?.status()
+            }
+        };
+        match status {
             status if status.is_success() => Ok(()),
             StatusCode::NOT_FOUND => bail!("there is no receiver at {}", receiver.uri.path()),
             status => bail!("it answered {status}"),
         }
+    }
+
+    /// How a component of the application answers.
+    async fn call(
+        &self,
+        component: &str,
+        request: Request<Bytes>,
+        limit: Duration,
+    ) -> anyhow::Result<StatusCode> {
+        let dispatcher = self.dispatcher.get().and_then(Weak::upgrade);
+        let dispatcher = dispatcher.context("the application does not serve")?;
+        let answer = async {
+            let answer = dispatcher.chained(component, request.map(full)).await;
+            let (head, body) = answer.into_parts();
+            // An instance counts as busy until its body is read.
+            let _ = body.collect().await;
+            head.status
+        };
+        let answer = tokio::time::timeout(limit, answer).await;
+        answer.with_context(|| format!("no answer within {limit:?}"))
     }
 
     fn trace_request(&self, spans: &mut [Ended]) -> ExportTraceServiceRequest {

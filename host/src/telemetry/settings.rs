@@ -15,6 +15,14 @@ const MAX_QUEUE_SIZE: usize = 16_384;
 /// How many go out in one request, where nothing else is said.
 const MAX_EXPORT_BATCH_SIZE: usize = 2_048;
 
+/// The variables that name a receiver. An empty one says that there is none.
+const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+const ENDPOINTS: [&str; 3] = [
+    ENDPOINT,
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
+];
+
 /// What is to be exported, and where to.
 #[derive(Debug)]
 pub struct Settings {
@@ -75,12 +83,21 @@ impl Sampler {
 }
 
 impl Settings {
-    /// Reads them; none where nothing is to be exported.
+    /// Reads them; none where nothing is to be exported. Where no receiver is named, it is `own`, if there is one: where a component of the application
+    /// itself receives telemetry.
     ///
     /// # Errors
     /// Values that mean nothing, one line each.
-    pub fn read(env: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, Problems> {
-        let env = Environment(&env);
+    pub fn read(
+        env: impl Fn(&str) -> Option<String>,
+        own: Option<&str>,
+    ) -> Result<Option<Self>, Problems> {
+        let named = ENDPOINTS.iter().any(|name| env(name).is_some());
+        let with_own = |name: &str| match name {
+            ENDPOINT if !named => own.map(str::to_owned),
+            name => env(name),
+        };
+        let env = Environment(&with_own);
         let mut problems = Problems::default();
         let disabled = env.parse("OTEL_SDK_DISABLED", "true or false", boolean);
         let disabled = problems.collect(disabled).flatten();
@@ -170,7 +187,7 @@ impl Environment<'_> {
         let own = format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT");
         let uri = match self.parse(&own, url, address)? {
             Some(uri) => Some(uri),
-            None => self.parse("OTEL_EXPORTER_OTLP_ENDPOINT", url, |base| {
+            None => self.parse(ENDPOINT, url, |base| {
                 address(&format!("{}/v1/{path}", base.trim_end_matches('/')))
             })?,
         };
@@ -310,13 +327,21 @@ mod tests {
     use super::*;
 
     fn read(variables: &[(&str, &str)]) -> Result<Option<Settings>, Problems> {
-        Settings::read(|name| {
-            let found = variables.iter().find(|(known, _)| *known == name);
-            found.map(|(_, value)| (*value).to_owned())
-        })
+        read_with(variables, None)
     }
 
-    const ENDPOINT: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318/");
+    fn read_with(
+        variables: &[(&str, &str)],
+        own: Option<&str>,
+    ) -> Result<Option<Settings>, Problems> {
+        let env = |name: &str| {
+            let found = variables.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        Settings::read(env, own)
+    }
+
+    const COLLECTOR: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318/");
 
     #[test]
     fn without_a_receiver_there_is_nothing() {
@@ -327,21 +352,39 @@ mod tests {
                 .is_none()
         );
         assert!(
-            read(&[ENDPOINT, ("OTEL_SDK_DISABLED", "true")])
+            read(&[COLLECTOR, ("OTEL_SDK_DISABLED", "true")])
                 .unwrap()
                 .is_none()
         );
         assert!(
-            read(&[ENDPOINT, ("OTEL_SDK_DISABLED", "False")])
+            read(&[COLLECTOR, ("OTEL_SDK_DISABLED", "False")])
                 .unwrap()
                 .is_some()
         );
     }
 
     #[test]
+    fn a_component_that_receives_telemetry_does_unless_somebody_else_is_named() {
+        let read = |variables| read_with(variables, Some("http://telemetry.spin.internal"));
+        let traces = |variables| Some(read(variables).unwrap()?.traces?.uri.to_string());
+        let own = "http://telemetry.spin.internal/v1/traces";
+        assert_eq!(traces(&[]).unwrap(), own);
+        assert_eq!(traces(&[("OTEL_SERVICE_NAME", "shop")]).unwrap(), own);
+        assert_eq!(
+            traces(&[COLLECTOR]).unwrap(),
+            "http://collector:4318/v1/traces"
+        );
+        assert_eq!(
+            traces(&[("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://logs/in")]),
+            None
+        );
+        assert_eq!(traces(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "")]), None);
+    }
+
+    #[test]
     fn a_variable_of_one_kind_goes_before_that_of_all() {
         let settings = read(&[
-            ENDPOINT,
+            COLLECTOR,
             ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "https://logs/in"),
             (
                 "OTEL_EXPORTER_OTLP_HEADERS",
@@ -360,7 +403,7 @@ mod tests {
             (TIMEOUT, Duration::from_millis(500))
         );
         assert_eq!(logs.protocol, Protocol::Json);
-        let one = read(&[ENDPOINT, ("OTEL_LOGS_EXPORTER", "none")])
+        let one = read(&[COLLECTOR, ("OTEL_LOGS_EXPORTER", "none")])
             .unwrap()
             .unwrap();
         assert!(one.traces.is_some() && one.logs.is_none());
@@ -370,7 +413,7 @@ mod tests {
     fn samplers_have_the_standards_names() {
         let sampler = |name, arg| {
             let named = [
-                ENDPOINT,
+                COLLECTOR,
                 ("OTEL_TRACES_SAMPLER", name),
                 ("OTEL_TRACES_SAMPLER_ARG", arg),
             ];
@@ -392,13 +435,13 @@ mod tests {
             "OTEL_RESOURCE_ATTRIBUTES",
             "service.name=shop,deployment.environment.name=a%2Cb",
         );
-        let settings = read(&[ENDPOINT, attributes]).unwrap().unwrap();
+        let settings = read(&[COLLECTOR, attributes]).unwrap().unwrap();
         assert_eq!(settings.service_name.unwrap(), "shop");
         assert_eq!(
             settings.attributes,
             [("deployment.environment.name".into(), "a,b".into())]
         );
-        let named = read(&[ENDPOINT, attributes, ("OTEL_SERVICE_NAME", "other")]);
+        let named = read(&[COLLECTOR, attributes, ("OTEL_SERVICE_NAME", "other")]);
         assert_eq!(named.unwrap().unwrap().service_name.unwrap(), "other");
     }
 
@@ -416,12 +459,12 @@ mod tests {
             ("OTEL_BSP_SCHEDULE_DELAY", "soon"),
             ("OTEL_SDK_DISABLED", "yes"),
         ] {
-            let lines = read(&[(name, value), ENDPOINT]).unwrap_err().to_string();
+            let lines = read(&[(name, value), COLLECTOR]).unwrap_err().to_string();
             assert_eq!(lines.lines().count(), 1, "{lines}");
             assert!(lines.contains(name) && lines.contains("must be"), "{lines}");
         }
         let ratio = read(&[
-            ENDPOINT,
+            COLLECTOR,
             ("OTEL_TRACES_SAMPLER", "traceidratio"),
             ("OTEL_TRACES_SAMPLER_ARG", "2"),
         ]);

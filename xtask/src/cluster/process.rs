@@ -18,6 +18,9 @@ use super::registry::{self, Listed};
 use super::settings::{Settings, environment_name};
 use super::state::{Cluster, Instance, State};
 
+/// The variable that names who receives telemetry, to every exporter.
+const OTLP_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+
 /// What stands behind the labels of the manifests, in the folder of the cluster.
 pub const RUNTIME_CONFIG: &str = "runtime-config.toml";
 
@@ -129,6 +132,10 @@ impl Cluster {
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log);
+        // Somebody else receives telemetry where the environment says so, which the instances inherit.
+        if std::env::var_os(OTLP_ENDPOINT).is_none() {
+            command.env(OTLP_ENDPOINT, state.url("telemetry")?);
+        }
         Ok(command)
     }
 
