@@ -180,7 +180,8 @@ impl Dispatcher {
         let Some(handler) = self.components.get(component) else {
             return Problem::NoRoute.response();
         };
-        self.load.tell(request.headers_mut());
+        let outside = held.as_ref().map(|(_, running)| running);
+        self.load.tell(outside, request.headers_mut());
         let begun = Instant::now();
         let ticket = Ticket::new(held);
         let instance = ticket.instance.clone();
