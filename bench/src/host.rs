@@ -33,8 +33,8 @@ pub fn run() -> anyhow::Result<()> {
     let path = format!("/api/products/{}", shop.product);
     let native = Native::start(&get(shop.server.address, &path)?)?;
 
-    println!("| | requests/s | p50 | p99 | of native |");
-    println!("|---|---|---|---|---|");
+    println!("| | requests/s | p50 | p99 | refused | of native |");
+    println!("|---|---|---|---|---|---|");
     let hello = native.measure("native hello", "/hello")?;
     let key_value = native.measure("native key-value get (SQLite)", "/key-value?a")?;
     let read = native.measure("native SQLite point read", "/read?7")?;
@@ -137,10 +137,11 @@ fn row(name: &str, outcome: &Outcome, native: Option<&Outcome>) {
         format!("{:.0} %", 100.0 * outcome.rate / native.rate)
     });
     println!(
-        "| {name} | {:.0} | {} µs | {} µs | {ratio} |",
+        "| {name} | {:.0} | {} µs | {} µs | {:.0} % | {ratio} |",
         outcome.rate,
         outcome.percentile(50.0),
-        outcome.percentile(99.0)
+        outcome.percentile(99.0),
+        outcome.refused()
     );
 }
 

@@ -1,4 +1,5 @@
-//! A closed-loop load generator: each connection sends its next request when the last is answered.
+//! A closed-loop load generator: each connection sends its next request when the last is answered. Whoever is refused waits for as long as
+//! the refusal says, and is counted.
 
 use anyhow::{Context, bail};
 use futures::StreamExt;
@@ -15,9 +16,15 @@ pub struct Outcome {
     pub rate: f64,
     /// Latencies in microseconds.
     latencies: Histogram<u64>,
+    refused: u64,
 }
 
 impl Outcome {
+    /// The part of the requests that were refused, in percent: they are in neither the rate nor the latencies.
+    pub fn refused(&self) -> f64 {
+        100.0 * self.refused as f64 / (self.latencies.len() + self.refused) as f64
+    }
+
     /// The latency that `percent` of the requests did not exceed, in microseconds.
     pub fn percentile(&self, percent: f64) -> u64 {
         self.latencies.value_at_percentile(percent)
@@ -34,7 +41,7 @@ pub struct Load<F> {
     pub duration: Duration,
     /// The whole text of a request, by the connection that sends it and how many it has sent before.
     pub request: F,
-    /// The status every answer must have.
+    /// The status every answer must have that is no refusal.
     pub status: u16,
 }
 
@@ -88,35 +95,45 @@ impl<F: Fn(usize, u64) -> String> Load<F> {
         let mut clients: FuturesUnordered<_> = (0..self.connections)
             .map(|connection| self.client(connection, sent_before, begun + duration))
             .collect();
-        let mut latencies = Histogram::new(3)?;
+        let (mut latencies, mut refused) = (Histogram::new(3)?, 0);
         while let Some(client) = clients.next().await {
-            latencies.add(client?)?;
+            let (answered, not) = client?;
+            latencies.add(answered)?;
+            refused += not;
         }
         Ok(Outcome {
             rate: latencies.len() as f64 / begun.elapsed().as_secs_f64(),
             latencies,
+            refused,
         })
     }
+
+    /// The times of what one connection was answered, and how often it was refused.
 
     async fn client(
         &self,
         connection: usize,
         mut sent: u64,
         until: Instant,
-    ) -> anyhow::Result<Histogram<u64>> {
+    ) -> anyhow::Result<(Histogram<u64>, u64)> {
         let mut stream = TcpStream::connect(self.address).await?;
         stream.set_nodelay(true)?;
-        let mut latencies = Histogram::new(3)?;
+        let (mut latencies, mut refused) = (Histogram::new(3)?, 0);
         let mut answer = Vec::with_capacity(16 << 10);
         loop {
             let request = (self.request)(connection, sent);
             let begun = Instant::now();
             if begun >= until {
-                return Ok(latencies);
+                return Ok((latencies, refused));
             }
             sent += 1;
             stream.write_all(request.as_bytes()).await?;
             let status = read_answer(&mut stream, &mut answer).await?;
+            if status == REFUSED {
+                refused += 1;
+                tokio::time::sleep_until((Instant::now() + RETRY_AFTER).min(until).into()).await;
+                continue;
+            }
             if status != self.status {
                 bail!("answered {}", String::from_utf8_lossy(&answer));
             }
@@ -124,6 +141,10 @@ impl<F: Fn(usize, u64) -> String> Load<F> {
         }
     }
 }
+
+/// The status of a refusal, and what its `Retry-After` says in this shop.
+const REFUSED: u16 = 503;
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Where the counting of requests goes on after the warm-up: beyond what could be sent in it.
 const WARM_UP: u64 = 1 << 32;

@@ -17,7 +17,7 @@ const PASSWORD: &str = "a password of the benchmark";
 /// Enough that no checkout runs out of it.
 const STOCK: u64 = 1_000_000;
 
-/// Prints the report.
+/// Prints the report. More clients than the host takes at once are refused, and wait for a second.
 ///
 /// # Errors
 /// When something does not run; build first (`cargo xtask bench shop` does).
@@ -34,8 +34,8 @@ pub fn run() -> anyhow::Result<()> {
     let shop = Shop::start(&souk, most)?;
     let native = Native::start(&shop)?;
 
-    println!("| | clients | a second | p50 | p99 | of native |");
-    println!("|---|---|---|---|---|---|");
+    println!("| | clients | a second | p50 | p99 | refused | of native |");
+    println!("|---|---|---|---|---|---|---|");
     for clients in CLIENTS {
         let baseline = native.read(clients)?;
         row("native product read", clients, &baseline, None);
@@ -73,10 +73,11 @@ fn row(name: &str, clients: usize, outcome: &Outcome, native: Option<&Outcome>) 
         format!("{:.0} %", 100.0 * outcome.rate / native.rate)
     });
     println!(
-        "| {name} | {clients} | {:.0} | {} | {} | {ratio} |",
+        "| {name} | {clients} | {:.0} | {} | {} | {:.0} % | {ratio} |",
         outcome.rate,
         milliseconds(outcome.percentile(50.0)),
-        milliseconds(outcome.percentile(99.0))
+        milliseconds(outcome.percentile(99.0)),
+        outcome.refused()
     );
 }
 

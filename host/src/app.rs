@@ -229,8 +229,8 @@ fn grant(
     else {
         return Err(problems);
     };
-    let (name, value) = load::ENVIRONMENT;
-    let mut environment = BTreeMap::from([(name.to_owned(), value.to_owned())]);
+    let load_header = (load::VARIABLE.to_owned(), load::HEADER.to_string());
+    let mut environment = BTreeMap::from([load_header]);
     environment.extend(component.environment.clone());
     environment.extend(env.iter().cloned());
     problems.into_result(ComponentGrants {

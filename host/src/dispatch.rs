@@ -188,7 +188,8 @@ impl Dispatcher {
         let Some(handler) = self.components.get(component) else {
             return Problem::NoRoute.response();
         };
-        self.load.tell(request.headers_mut());
+        let outside = held.as_ref().map(|(_, running)| running);
+        self.load.tell(outside, request.headers_mut());
         let id = &handler.state().component.grants.id;
         let tracing = self.tracing.as_ref();
         let span = tracing.map(|tracing| spans::server(tracing, id, route, &mut request));

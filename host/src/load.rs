@@ -1,8 +1,8 @@
 //! How much there is to do, which only the host sees as a whole, and what follows when that is too much.
 //!
 //! Whoever only looks around matters least, and is mostly most of what there is: the host refuses them itself, at a small part of what a component would
-//! need for it. They have a part of the [`Limit`] for themselves, so that neither they nor the others starve. With each other
-//! request goes what is known, in a header: how many of these others are being worked on, and how many are good. A component that
+//! need for it. They have a part of the [`Limit`] for themselves, so that neither they nor the others starve. What is known goes with
+//! each request, in a header: how many of these others are being worked on, and how many are good. A component that
 //! knows what its requests matter can then refuse some before it does anything for them. That there is such a header, a
 //! variable of the environment says, because anybody can send a header to a host that does not know it.
 
@@ -14,13 +14,14 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// `<being worked on>/<limit>`: of those who do not only look around, the request that has it among them.
+/// `<being worked on>/<limit>`: of those who do not only look around, the request that has it among them. Whoever only looks around is not one of
+/// them, was let in already, and is told of none.
 pub const HEADER: HeaderName = HeaderName::from_static("x-souk-load");
-/// The name of the variable, and what is in it: the header's name.
-pub const ENVIRONMENT: (&str, &str) = ("SOUK_LOAD_HEADER", "x-souk-load");
+/// The variable of the environment with the header's name.
+pub const VARIABLE: &str = "SOUK_LOAD_HEADER";
 
 /// The part of the limit for those who only look around; the rest is for the others.
-const BROWSING_SHARE: f64 = 0.75;
+const BROWSING_SHARE: f64 = 0.5;
 
 /// How often it is looked how long work waits.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -78,9 +79,12 @@ impl Load {
         })
     }
 
-    /// Tells whoever gets a request how much there is to do.
-    pub fn tell(&self, headers: &mut HeaderMap) {
-        let others = self.others.load(Ordering::Relaxed);
+    /// Tells whoever gets a request how much there is to do. `outside` is the request from outside, none for a call between components.
+    pub fn tell(&self, outside: Option<&Running>, headers: &mut HeaderMap) {
+        let others = match outside {
+            Some(request) if request.is_browsing => 0,
+            _ => self.others.load(Ordering::Relaxed),
+        };
         let told = format!("{others}/{:.0}", self.share(1.0 - BROWSING_SHARE));
         headers.insert(HEADER, HeaderValue::try_from(told).expect("digits"));
     }
@@ -130,15 +134,22 @@ impl Load {
     }
 }
 
+/// The last parts of paths at which applications are asked how they are.
+const HEALTH: [&str; 4] = ["health", "healthz", "livez", "readyz"];
+
 /// Whether a request is nobody's in particular, changes nothing, and is no question about health: somebody looks around.
 fn is_browsing<B>(request: &Request<B>) -> bool {
     const CREDENTIALS: [HeaderName; 2] = [header::AUTHORIZATION, header::COOKIE];
-    const HEALTH: [&str; 4] = ["/healthz", "/livez", "/readyz", "/api/health"];
     matches!(*request.method(), Method::GET | Method::HEAD)
         && !CREDENTIALS
             .iter()
             .any(|name| request.headers().contains_key(name))
-        && !HEALTH.contains(&request.uri().path())
+        && !request
+            .uri()
+            .path()
+            .rsplit('/')
+            .next()
+            .is_some_and(|part| HEALTH.contains(&part))
 }
 
 #[cfg(test)]
@@ -162,22 +173,28 @@ mod tests {
         let mut running: Vec<_> = std::iter::from_fn(|| load.begin(&page))
             .take(1_000)
             .collect();
-        assert_eq!(running.len(), 30, "three quarters of the limit");
+        assert_eq!(running.len(), 20, "half of the limit");
         let order = request(Method::POST, "/api/orders");
         running.extend((0..200).map(|_| load.begin(&order).unwrap()));
-        running.push(load.begin(&request(Method::GET, "/healthz")).unwrap());
+        for path in ["/healthz", "/api/health"] {
+            running.push(load.begin(&request(Method::GET, path)).unwrap());
+        }
         for credentials in [header::AUTHORIZATION, header::COOKIE] {
             let mut own = request(Method::GET, "/api/ops/services");
             own.headers_mut()
                 .insert(credentials, HeaderValue::from_static("x"));
             running.push(load.begin(&own).unwrap());
         }
-        let mut headers = HeaderMap::new();
-        load.tell(&mut headers);
-        assert_eq!(headers[HEADER], "203/10");
+        let told = |outside: Option<&Running>| {
+            let mut headers = HeaderMap::new();
+            load.tell(outside, &mut headers);
+            headers[HEADER].to_str().unwrap().to_owned()
+        };
+        assert_eq!(told(running.last()), "204/20");
+        assert_eq!(told(None), "204/20", "a call between components");
+        assert_eq!(told(running.first()), "0/20", "it is not one of them");
         *load.limit() = Limit::NONE;
-        load.tell(&mut headers);
-        assert_eq!(headers[HEADER], "203/512");
+        assert_eq!(told(None), "204/512");
         assert!(load.begin(&page).is_some());
         *load.limit() = Limit::of(40.0);
         drop(running);

@@ -84,9 +84,11 @@ pub async fn admit(context: &Context, importance: Importance) -> Result<Option<R
     }
 }
 
-/// As the host says how many requests are being worked on, and how many are good.
+/// As the host says how many requests are being worked on, and how many are good. Of none it speaks to whoever it has let in by a limit of their own.
 fn told(load: Load, importance: Importance) -> Result<(), Problem> {
-    let others = load.running.saturating_sub(1);
+    let Some(others) = load.running.checked_sub(1) else {
+        return Ok(());
+    };
     match Limit::of(load.limit.into()).admits(others, importance) {
         true => Ok(()),
         false => Err(refusal()),
@@ -225,5 +227,9 @@ mod tests {
         assert!(!refused(30, 40, Importance::Ordinary) && refused(31, 40, Importance::Ordinary));
         assert!(!refused(40, 40, Importance::High) && refused(41, 40, Importance::High));
         assert!(!refused(400, 40, Importance::Vital));
+        assert!(
+            !refused(0, 1, Importance::Ordinary),
+            "the host has let it in"
+        );
     }
 }

@@ -11,7 +11,7 @@
 
 /// The bounds of the limit: requests that are worked on at once. As few as the least are never too much, since most of them wait for a disk or for one
 /// another; a host takes no more than the most, so a limit of that size keeps nobody out.
-const LEAST: f64 = 24.0;
+const LEAST: f64 = 12.0;
 const MOST: f64 = 512.0;
 
 /// For how long waits are gathered before the limit changes, in milliseconds.
@@ -163,7 +163,7 @@ mod tests {
             "never to nothing"
         );
         assert!(
-            is(after(limit, 30, &[500.0], 20), MOST),
+            is(after(limit, 30, &[500.0], 10), MOST),
             "these few are not why"
         );
 
