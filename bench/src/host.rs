@@ -116,7 +116,7 @@ fn start_and_memory(souk: &OsStr, loaded: &Shop) -> anyhow::Result<()> {
     let mut idle = 0.0;
     for _ in 0..STARTS {
         let dir = tempfile::tempdir()?;
-        let server = start_server(souk, dir.path())?;
+        let server = start_server(souk, dir.path(), &[])?;
         starts.push(server.started_in);
         idle = server.resident()?;
     }

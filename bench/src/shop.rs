@@ -11,7 +11,8 @@ use std::process::Command;
 use std::time::Duration;
 
 const CLIENTS: [usize; 4] = [1, 8, 32, 128];
-const DURATION: Duration = Duration::from_secs(4);
+/// For how long there is load.
+pub const DURATION: Duration = Duration::from_secs(4);
 const ADMIN: &str = "admin@souk.example";
 const PASSWORD: &str = "a password of the benchmark";
 /// Enough that no checkout runs out of it.
@@ -132,16 +133,17 @@ pub struct Shop {
     dir: tempfile::TempDir,
 }
 
-/// Starts the shop without rate limits, with its state in `dir`.
+/// Starts the shop without rate limits, with its state in `dir` and more variables in its environment.
 ///
 /// # Errors
 /// When it does not serve.
-pub fn start_server(souk: &OsStr, dir: &Path) -> anyhow::Result<Server> {
+pub fn start_server(souk: &OsStr, dir: &Path, env: &[(&str, String)]) -> anyhow::Result<Server> {
     let address = free_address()?;
     let manifest = repo().join("spin.toml").canonicalize()?;
     let runtime_config = repo().join("runtime-config.toml");
     let mut command = up(souk, &manifest, &runtime_config, dir, address)?;
     command
+        .envs(env.iter().map(|(name, value)| (name, value)))
         .env("SPIN_VARIABLE_ADMIN_EMAIL", ADMIN)
         .env("SPIN_VARIABLE_ADMIN_PASSWORD", PASSWORD);
     for limit in ["CLIENT", "ACCOUNT", "LOGIN"] {
@@ -156,8 +158,20 @@ impl Shop {
     /// # Errors
     /// When it does not take them.
     pub fn start(souk: &OsStr, customers: usize) -> anyhow::Result<Self> {
+        Self::start_with(souk, customers, &[])
+    }
+
+    /// The same, with more variables in its environment.
+    ///
+    /// # Errors
+    /// When it does not take them.
+    pub fn start_with(
+        souk: &OsStr,
+        customers: usize,
+        env: &[(&str, String)],
+    ) -> anyhow::Result<Self> {
         let dir = tempfile::tempdir()?;
-        let server = start_server(souk, dir.path())?;
+        let server = start_server(souk, dir.path(), env)?;
         let address = server.address;
         let product = fill(address, &log_in(address, ADMIN)?)?;
         let customers: Vec<_> = (0..customers)

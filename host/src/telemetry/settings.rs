@@ -15,6 +15,10 @@ const MAX_QUEUE_SIZE: usize = 16_384;
 /// How many go out in one request, where nothing else is said.
 const MAX_EXPORT_BATCH_SIZE: usize = 2_048;
 
+/// How many traces a second begin where the application's own component receives them and nothing else is said: as many as cost little of
+/// the processors that it shares with the others.
+const OWN_PER_SECOND: u32 = 20;
+
 /// The variables that name a receiver. An empty one says that there is none.
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const ENDPOINTS: [&str; 3] = [
@@ -71,6 +75,8 @@ pub enum Protocol {
 pub struct Sampler {
     /// The share of the others.
     pub ratio: f64,
+    /// How many of these a second, where there is such a bound.
+    pub per_second: Option<u32>,
     /// Whether a caller's decision counts.
     pub parent_based: bool,
 }
@@ -109,7 +115,8 @@ impl Settings {
         if traces.is_none() && logs.is_none() {
             return problems.into_result(None);
         }
-        let sampler = problems.collect(env.sampler());
+        let per_second = (!named).then_some(OWN_PER_SECOND);
+        let sampler = problems.collect(env.sampler(per_second));
         let attributes = env.parse("OTEL_RESOURCE_ATTRIBUTES", "name=value,name=value", pairs);
         let attributes = problems.collect(attributes).flatten().unwrap_or_default();
         let millis = "a number of milliseconds";
@@ -226,7 +233,8 @@ impl Environment<'_> {
         }))
     }
 
-    fn sampler(&self) -> Result<Sampler, Problems> {
+    /// The one that is named; else all, `per_second` at most.
+    fn sampler(&self, per_second: Option<u32>) -> Result<Sampler, Problems> {
         let names =
             "always_on, always_off, traceidratio, or one of these with parentbased_ before it";
         let named = self.parse("OTEL_TRACES_SAMPLER", names, |name| {
@@ -236,7 +244,13 @@ impl Environment<'_> {
             };
             Some((parent_based, Root::named(root)?))
         })?;
-        let (parent_based, root) = named.unwrap_or((true, Root::All));
+        let Some((parent_based, root)) = named else {
+            return Ok(Sampler {
+                ratio: 1.0,
+                per_second,
+                parent_based: true,
+            });
+        };
         let ratio = match root {
             Root::All => 1.0,
             Root::None => 0.0,
@@ -249,6 +263,7 @@ impl Environment<'_> {
         };
         Ok(Sampler {
             ratio,
+            per_second: None,
             parent_based,
         })
     }
@@ -379,6 +394,11 @@ mod tests {
             None
         );
         assert_eq!(traces(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "")]), None);
+
+        let per_second = |variables| read(variables).unwrap().unwrap().sampler.per_second;
+        assert_eq!(per_second(&[]), Some(OWN_PER_SECOND));
+        assert_eq!(per_second(&[("OTEL_TRACES_SAMPLER", "always_on")]), None);
+        assert_eq!(per_second(&[COLLECTOR]), None);
     }
 
     #[test]
@@ -417,11 +437,9 @@ mod tests {
                 ("OTEL_TRACES_SAMPLER", name),
                 ("OTEL_TRACES_SAMPLER_ARG", arg),
             ];
-            let Sampler {
-                ratio,
-                parent_based,
-            } = read(&named).unwrap().unwrap().sampler;
-            (ratio, parent_based)
+            let sampler = read(&named).unwrap().unwrap().sampler;
+            assert_eq!(sampler.per_second, None);
+            (sampler.ratio, sampler.parent_based)
         };
         assert_eq!(sampler("", ""), (1.0, true));
         assert_eq!(sampler("always_off", ""), (0.0, false));

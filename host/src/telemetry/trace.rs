@@ -28,6 +28,8 @@ const PART: usize = 64;
 pub struct Tracing {
     sampler: Sampler,
     exporter: Arc<Exporter>,
+    /// When the second began that is counted, and how many traces were taken in it.
+    taken: Mutex<(Instant, u32)>,
     /// Spans that are kept until their request has been answered.
     waiting: AtomicUsize,
 }
@@ -40,6 +42,7 @@ impl Tracing {
             Arc::new(Self {
                 sampler,
                 exporter,
+                taken: Mutex::new((Instant::now(), 0)),
                 waiting,
             })
         })
@@ -81,8 +84,24 @@ impl Tracing {
         }))
     }
 
-    /// Whether a trace is among those that are exported. Every process that asks so about a trace comes to the same.
+    /// Whether a trace is among those that are exported. Every process that asks so about a trace comes to the same, unless there is a bound on
+    /// how many.
     fn takes(&self, trace: TraceId) -> bool {
+        let bound = self.sampler.per_second;
+        self.is_of_the_share(trace) && bound.is_none_or(|bound| self.count_to(bound))
+    }
+
+    /// Counts one more in this second; whether that is within the bound.
+    fn count_to(&self, bound: u32) -> bool {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if taken.0.elapsed() >= Duration::from_secs(1) {
+            *taken = (Instant::now(), 0);
+        }
+        taken.1 = taken.1.saturating_add(1);
+        taken.1 <= bound
+    }
+
+    fn is_of_the_share(&self, trace: TraceId) -> bool {
         let number = u64::from_be_bytes(trace.to_bytes()[8..].try_into().expect("8 bytes")) >> 1;
         (number as f64) < self.sampler.ratio * (1_u64 << 63) as f64
     }
