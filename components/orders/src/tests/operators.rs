@@ -30,7 +30,11 @@ fn a_saga_that_is_stuck_is_seen_and_goes_on_when_told() {
         (&saga["order_id"], &saga["step"], &saga["state"]),
         (&json!(id), &json!("reserve"), &json!("waiting"))
     );
-    assert!(saga["last_error"].as_str().is_some_and(|why| !why.is_empty()));
+    assert!(
+        saga["last_error"]
+            .as_str()
+            .is_some_and(|why| !why.is_empty())
+    );
 
     neighbours::heal();
     let retry = format!("/api/ops/sagas/{id}/retry");
@@ -42,9 +46,16 @@ fn a_saga_that_is_stuck_is_seen_and_goes_on_when_told() {
         (&json!("done"), &json!("confirmed"), &json!(null))
     );
     let last = saga["log"].as_array().unwrap().last().unwrap();
-    assert_eq!((&last["step"], &last["event"]), (&json!("commit"), &json!("done")));
+    assert_eq!(
+        (&last["step"], &last["event"]),
+        (&json!("commit"), &json!("done"))
+    );
     assert_eq!(ask("GET", "/api/ops/sagas").body["items"], json!([]));
-    assert_eq!(ask("POST", &retry).status, 202, "there is nothing left to do");
+    assert_eq!(
+        ask("POST", &retry).status,
+        202,
+        "there is nothing left to do"
+    );
 }
 
 #[test]
