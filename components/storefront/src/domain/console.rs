@@ -141,6 +141,7 @@ pub fn clock(rfc3339: &str) -> String {
 /// How long something takes: `0.4 ms`, `12 ms`, `1.3 s`.
 pub fn duration(ms: f64) -> String {
     match ms {
+        0.0 => "0".into(),
         ..1.0 => format!("{ms:.2} ms"),
         ..10.0 => format!("{ms:.1} ms"),
         ..1000.0 => format!("{ms:.0} ms"),
@@ -214,8 +215,8 @@ mod tests {
         assert_eq!(clock("soon"), "soon");
         assert_eq!(milliseconds(&rfc3339(1_764_111_222_000)), 1_764_111_222_000);
         assert_eq!(milliseconds("soon"), 0);
-        let durations = [0.25, 2.55, 12.4, 1345.0].map(duration);
-        assert_eq!(durations, ["0.25 ms", "2.5 ms", "12 ms", "1.3 s"]);
+        let durations = [0.0, 0.25, 2.55, 12.4, 1345.0].map(duration);
+        assert_eq!(durations, ["0", "0.25 ms", "2.5 ms", "12 ms", "1.3 s"]);
         assert_eq!(
             [0.0, 0.051, 2.0, 33.3].map(rate),
             ["0/s", "0.05/s", "2.0/s", "33/s"]

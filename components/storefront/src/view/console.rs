@@ -163,11 +163,17 @@ fn missing(what: &str) -> Markup {
 
 /// A table that scrolls by itself where the screen is narrow.
 fn table(name: &str, columns: &[&str], rows: Markup) -> Markup {
+    let head = html! { @for column in columns { th scope="col" { (column) } } };
+    table_below(name, head, rows)
+}
+
+/// The same with cells at its head that are more than a word.
+fn table_below(name: &str, head: Markup, rows: Markup) -> Markup {
     html! {
         div class="scroll" role="region" aria-label=(name) tabindex="0" {
             table {
                 caption class="hidden" { (name) }
-                thead { tr { @for column in columns { th scope="col" { (column) } } } }
+                thead { tr { (head) } }
                 tbody { (rows) }
             }
         }

@@ -14,8 +14,12 @@ pub const SIZE: (f64, f64) = (960.0, 720.0);
 /// How large the box of a service is.
 pub const BOX: (f64, f64) = (124.0, 36.0);
 
-/// Who stands first on the map: where requests come in.
-const FIRST: [&str; 2] = ["storefront", "gateway"];
+/// The middle of the map.
+const MIDDLE: (f64, f64) = (SIZE.0 / 2.0, SIZE.1 / 2.0);
+
+/// Who stands in the middle, since it calls most of the others; and who stands first around it.
+const HUB: &str = "gateway";
+const FIRST: &str = "storefront";
 
 /// Who calls whom, as the API tells it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -124,22 +128,27 @@ pub struct Map<'a> {
     pub edges: Vec<Drawn<'a>>,
 }
 
-/// Draws services around an ellipse, from the left, so that no line leads through a box; and there and back are two lines.
+/// Draws the one that calls most of the others in the middle and those around it on an ellipse, from the left, so that no line need lead
+/// through a box; and there and back are two lines.
 pub fn draw(edges: &[Edge]) -> Map<'_> {
     let names: BTreeSet<&str> = edges.iter().flat_map(|it| [&*it.from, &*it.to]).collect();
-    let first = FIRST.into_iter().filter(|name| names.contains(name));
-    let others = names.iter().copied().filter(|name| !FIRST.contains(name));
-    let count = names.len().max(1) as f64;
-    let nodes = first.chain(others).enumerate();
-    let nodes: Vec<_> = nodes
-        .map(|(index, name)| Node {
+    let (first, others): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| *name == FIRST);
+    let (hub, others): (Vec<_>, Vec<_>) = others.into_iter().partition(|name| *name == HUB);
+    let around = [first, others].concat();
+    let turn = TAU / around.len().max(1) as f64;
+    let around = around.into_iter().enumerate();
+    let around = around.map(|(index, name)| (name, on_ellipse(TAU / 2.0 + turn * index as f64)));
+    let hub = hub.into_iter().map(|name| (name, MIDDLE));
+    let nodes: Vec<_> = hub
+        .chain(around)
+        .map(|(name, at)| Node {
             name: name.to_owned(),
-            at: on_ellipse(TAU / 2.0 + TAU * index as f64 / count),
+            at,
         })
         .collect();
     let at = |name: &str| {
         let node = nodes.iter().find(|node| node.name == name);
-        node.map_or((0.0, 0.0), |node| node.at)
+        node.map_or(MIDDLE, |node| node.at)
     };
     let edges = edges
         .iter()
@@ -153,10 +162,7 @@ pub fn draw(edges: &[Edge]) -> Map<'_> {
 fn on_ellipse(angle: f64) -> (f64, f64) {
     let radius = |size: f64, of_box: f64| size / 2.0 - of_box / 2.0 - 8.0;
     let (x, y) = (radius(SIZE.0, BOX.0), radius(SIZE.1, BOX.1));
-    (
-        SIZE.0 / 2.0 + x * angle.cos(),
-        SIZE.1 / 2.0 + y * angle.sin(),
-    )
+    (MIDDLE.0 + x * angle.cos(), MIDDLE.1 + y * angle.sin())
 }
 
 /// A line that is bent a little to the right of who goes along it.
@@ -174,7 +180,7 @@ fn line(edge: &Edge, from: (f64, f64), to: (f64, f64)) -> Drawn<'_> {
             "M{:.1} {:.1}Q{:.1} {:.1} {:.1} {:.1}",
             from.0, from.1, bend.0, bend.1, to.0, to.1
         ),
-        label: along(from, bend, to, 0.36),
+        label: along(from, bend, to, 0.4),
     }
 }
 
@@ -267,10 +273,9 @@ mod tests {
             .flat_map(|from| names.map(|to| call(from, to, 1, 0)));
         let edges = edges(calls.filter(|it| it.caller != it.callee).collect(), &[]);
         let map = draw(&edges);
-        assert_eq!(
-            (map.nodes[0].name.as_str(), map.nodes[1].name.as_str()),
-            ("storefront", "gateway")
-        );
+        let (hub, first) = (&map.nodes[0], &map.nodes[1]);
+        assert_eq!((hub.name.as_str(), hub.at), ("gateway", MIDDLE));
+        assert!(first.name == "storefront" && first.at.0 < 100.0, "on the left");
         for node in &map.nodes {
             let (x, y) = node.at;
             assert!(x >= BOX.0 / 2.0 && x <= SIZE.0 - BOX.0 / 2.0, "{node:?}");

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::logs::log_line;
-use super::{Console, choice, filter, filters, pages, table, tag, time};
+use super::{Console, choice, filter, filters, pages, table, table_below, tag, time};
 use crate::domain::console::traces::{Row, Summary, Trace, WIDTH};
 use crate::domain::console::{Asked, List, duration, link};
 use crate::domain::moment;
@@ -120,8 +120,11 @@ fn facts(trace: &Trace) -> Markup {
 
 fn waterfall(trace: &Trace) -> Markup {
     let waterfall = trace.waterfall();
-    let end = duration(trace.summary.duration_ms);
-    let columns = ["Part", "Took", &format!("When, from 0 to {end}")];
+    let head = html! {
+        th scope="col" { "Part" }
+        th scope="col" { "Took" }
+        th scope="col" { (axis(trace.summary.duration_ms)) }
+    };
     let rows = html! {
         @for row in &waterfall.rows {
             (bar(row))
@@ -129,7 +132,23 @@ fn waterfall(trace: &Trace) -> Markup {
         }
         @for log in &waterfall.logs { (record(trace, 0, log_line(log), trace.offset_of(log))) }
     };
-    html! { div class="waterfall" { (table("Waterfall", &columns, rows)) } }
+    html! { div class="waterfall" { (table_below("Waterfall", head, rows)) } }
+}
+
+/// The times that the bars stand below.
+fn axis(duration_ms: f64) -> Markup {
+    html! {
+        span class="hidden" { "When" }
+        span class="axis" {
+            @for quarter in 0..=4 { span { (duration(duration_ms * f64::from(quarter) / 4.0)) } }
+        }
+    }
+}
+
+/// The lines of these times behind a bar.
+fn quarters() -> Markup {
+    let lines = [1.0, 2.0, 3.0].map(|quarter| format!("M{} 0V{BAR}", WIDTH * quarter / 4.0));
+    html! { path class="grid-line" d=(lines.concat()) {} }
 }
 
 fn bar(row: &Row<'_>) -> Markup {
@@ -153,6 +172,7 @@ fn bar(row: &Row<'_>) -> Markup {
             td {
                 svg class="bar" viewBox={ "0 0 " (WIDTH) " " (BAR) } height=(BAR) preserveAspectRatio="none" aria-hidden="true" {
                     rect class="track" width=(WIDTH) height=(BAR) {}
+                    (quarters())
                     rect class=(span.kind) x={ (format!("{:.1}", row.left)) } width={ (format!("{:.1}", row.width)) } height=(BAR) {}
                 }
                 span class="hidden" { "after " (duration(span.offset_ms)) }
@@ -179,6 +199,7 @@ fn record(trace: &Trace, depth: usize, line: Markup, offset_ms: f64) -> Markup {
             td class="digits" { "at " (duration(offset_ms)) }
             td {
                 svg class="bar" viewBox={ "0 0 " (WIDTH) " " (BAR) } height=(BAR) preserveAspectRatio="none" aria-hidden="true" {
+                    (quarters())
                     rect class="mark" x=(format!("{at:.1}")) width="4" height=(BAR) {}
                 }
             }
