@@ -137,7 +137,10 @@ fn console_pages() -> Router {
             post(console::events::redeliver),
         )
         .route("/console/stock", get(console::stock::list))
-        .route("/console/stock/{product}", post(console::stock::count))
+        .route(
+            "/console/stock/{product}",
+            get(console::stock::movements).post(console::stock::count),
+        )
         .route("/console/services", get(console::services::list))
         .route("/console/services/{service}", get(console::services::show))
         .route(

@@ -101,6 +101,7 @@ const scenes = {
     await page.getByText(/failed, (half )?open/).waitFor();
     await page.goto("/console");
     await banner(page).waitFor();
+    await page.getByText(/gateway is in trouble with inventory/).waitFor();
     // The tile counts what failed, and leads to it.
     await until(page, "/console", page.locator(".numbers .bad", { hasText: "Failed" }));
     await page.locator(".numbers .bad", { hasText: "Failed" }).getByRole("link").click();
@@ -153,6 +154,7 @@ const scenes = {
     const page = await operator();
     await until(page, `/console/orders/${order.id}`, tracesOf(page));
     const trace = await tracesOf(page).first().getAttribute("href");
+    const product = order.items[0].product_id;
     await haveFail(page, { from: "carts", to: "products", percent: "1" });
     await until(page, "/console/map", page.getByRole("row", { name: "gateway orders" }));
     await look(page, {
@@ -170,6 +172,7 @@ const scenes = {
       "console-subscriptions": "/console/events/subscriptions",
       "console-dead-letters": "/console/events/dead-letters",
       "console-stock": "/console/stock",
+      "console-movements": `/console/stock/${product}`,
       "console-services": "/console/services",
       "console-service": "/console/services/gateway",
       "console-faults": "/console/faults",

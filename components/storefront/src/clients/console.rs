@@ -8,7 +8,8 @@ use crate::clients::{Missing, call, get, path_of, send};
 use crate::domain::console::map::Edges;
 use crate::domain::console::measures::{Measures, Window};
 use crate::domain::console::operations::{
-    Breakers, DeadLetter, Fault, Faults, Logged, NewFault, Saga, Sales, Services, Standing, Stock,
+    Breakers, DeadLetter, Fault, Faults, Logged, Movement, NewFault, Saga, Sales, Services,
+    Standing, Stock,
 };
 use crate::domain::console::traces::{Logs, Summary, Trace};
 use crate::domain::console::{Asked, List, link};
@@ -157,6 +158,16 @@ pub async fn order_by_number(visitor: &Visitor, number: &str) -> Result<Option<O
 /// One page of stock levels.
 pub async fn stock(visitor: &Visitor, asked: &Asked) -> Result<List<Stock>, Missing> {
     get(visitor, &rows("/api/inventory", asked)).await
+}
+
+/// One page of the movements of a product's stock.
+pub async fn movements(
+    visitor: &Visitor,
+    product: &str,
+    asked: &Asked,
+) -> Result<List<Movement>, Missing> {
+    let path = format!("{}/ledger", path_of("/api/inventory", product)?);
+    get(visitor, &rows(&path, asked)).await
 }
 
 /// The products with these ids; none where they cannot be had, since a list of stock does without their names.

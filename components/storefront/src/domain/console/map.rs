@@ -275,7 +275,10 @@ mod tests {
         let map = draw(&edges);
         let (hub, first) = (&map.nodes[0], &map.nodes[1]);
         assert_eq!((hub.name.as_str(), hub.at), ("gateway", MIDDLE));
-        assert!(first.name == "storefront" && first.at.0 < 100.0, "on the left");
+        assert!(
+            first.name == "storefront" && first.at.0 < 100.0,
+            "on the left"
+        );
         for node in &map.nodes {
             let (x, y) = node.at;
             assert!(x >= BOX.0 / 2.0 && x <= SIZE.0 - BOX.0 / 2.0, "{node:?}");

@@ -303,6 +303,29 @@ pub struct Sales {
     pub taken: Option<Money>,
 }
 
+/// A movement of a product's stock.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Movement {
+    /// Its number among the product's movements.
+    pub version: i64,
+    /// What moved it.
+    pub kind: String,
+    /// By how much it changed what is there.
+    pub on_hand_change: i64,
+    /// By how much it changed what is promised.
+    pub reserved_change: i64,
+    /// What was there after it.
+    pub on_hand: i64,
+    /// What was promised after it.
+    pub reserved: i64,
+    /// The order it was for.
+    pub order_id: Option<String>,
+    /// Why it was, where somebody said so.
+    pub reason: Option<String>,
+    /// When.
+    pub at: String,
+}
+
 /// How many of a product there are.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Stock {

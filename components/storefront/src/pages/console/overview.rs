@@ -1,7 +1,7 @@
 //! The overview and the map.
 
 use axum::response::Response;
-use futures::future::{join, join5};
+use futures::future::join;
 use http::Uri;
 
 use super::{answer, asked, window};
@@ -16,19 +16,20 @@ pub async fn show(Operator(visitor): Operator, uri: Uri) -> Response {
     let window = window(&uri);
     let overview = async {
         let unfinished = asked(&uri, &[]);
-        let (measures, sales, health, subscriptions, sagas) = join5(
+        let (measures, sales, health, breakers, subscriptions, sagas) = futures::join!(
             api::measures(&visitor, window),
             api::sales(&visitor, window),
             api::services(&visitor),
+            api::breakers(&visitor),
             api::subscriptions(&visitor),
             api::sagas(&visitor, &unfinished),
-        )
-        .await;
+        );
         Ok(Overview {
             window,
             services: part(measures)?.map(|measures| measures.by(|it| &it.service, window)),
             turnover: part(sales)?.map(|sales| Turnover::of(&sales, window)),
             health: part(health)?,
+            breakers: part(breakers)?,
             subscriptions: part(subscriptions)?,
             sagas: part(sagas)?,
         })

@@ -1,6 +1,7 @@
 //! The stock.
 
 use axum::response::Response;
+use futures::future::join;
 use http::Uri;
 use souk_chassis::Path;
 
@@ -23,6 +24,25 @@ pub async fn list(Operator(visitor): Operator, uri: Uri) -> Response {
     };
     answer(&visitor, &uri, stock, |console, (list, products)| {
         console.stock(&list, &products, &asked)
+    })
+    .await
+}
+
+/// `GET /console/stock/{product}`: how it came to what is there.
+pub async fn movements(
+    Operator(visitor): Operator,
+    Path(product): Path<String>,
+    uri: Uri,
+) -> Response {
+    let asked = asked(&uri, &["cursor"]);
+    let both = async {
+        let ids = [product.as_str()];
+        let movements = api::movements(&visitor, &product, &asked);
+        let (movements, products) = join(movements, api::products(&visitor, &ids)).await;
+        Ok((movements?, products))
+    };
+    answer(&visitor, &uri, both, |console, (movements, products)| {
+        console.movements(&product, products.first(), &movements, &asked)
     })
     .await
 }

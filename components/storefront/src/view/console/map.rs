@@ -82,16 +82,16 @@ fn edges_table(edges: &[Edge], window: Window) -> Markup {
     let rows = html! {
         @for edge in edges {
             @let numbers = &edge.numbers;
-            @let traces = |status| link("/console/traces", &[("service", &edge.to), ("status", status), ("from", &from)]);
+            @let traces = |name: &str, value: &str| link("/console/traces", &[("service", &edge.to), ("from", &from), (name, value)]);
             tr {
                 td { a href={ "/console/services/" (edge.from) } { (edge.from) } }
                 td { a href={ "/console/services/" (edge.to) } { (edge.to) } }
-                td class="digits" { a href=(traces("")) { (rate(numbers.calls as f64 / window.seconds())) } }
+                td class="digits" { a href=(traces("status", "")) { (rate(numbers.calls as f64 / window.seconds())) } }
                 td class={ "digits" @if numbers.errors > 0 { " bad" } } {
-                    a href=(traces("error")) { (percent(numbers.errors, numbers.calls)) }
+                    a href=(traces("status", "error")) { (percent(numbers.errors, numbers.calls)) }
                 }
-                td class="digits" { (duration(numbers.p50_ms)) }
-                td class="digits" { (duration(numbers.p99_ms)) }
+                td class="digits" { a href=(traces("min_ms", &numbers.p50_ms.floor().to_string())) { (duration(numbers.p50_ms)) } }
+                td class="digits" { a href=(traces("min_ms", &numbers.p99_ms.floor().to_string())) { (duration(numbers.p99_ms)) } }
                 td { a href="/console/services#breakers" { (breaker(edge)) } }
             }
         }
@@ -132,6 +132,8 @@ mod tests {
         assert!(page.contains("class=\"edge bad\""));
         assert!(page.contains("20% failed, half open"));
         assert!(page.contains("href=\"/console/services/payments\""));
-        assert!(page.contains("service=payments&amp;status=error"));
+        assert!(
+            page.contains("service=payments&amp;from=2026-01-31T11%3A31%3A00Z&amp;status=error")
+        );
     }
 }

@@ -8,7 +8,7 @@ use super::charts::{Chart, spark};
 use super::{Console, live, missing, table};
 use crate::domain::Money;
 use crate::domain::console::measures::{Figures, SPANS, Turnover, Window};
-use crate::domain::console::operations::{Saga, Services, Standing};
+use crate::domain::console::operations::{Breakers, Saga, Services, Standing};
 use crate::domain::console::{List, duration, link, percent, rate};
 
 const OVERVIEW: &str = "/console";
@@ -27,6 +27,8 @@ pub struct Overview {
     pub turnover: Option<Turnover>,
     /// How the services are.
     pub health: Option<Services>,
+    /// What the services know of each other.
+    pub breakers: Option<Breakers>,
     /// How the consumers of events are doing.
     pub subscriptions: Option<Vec<Standing>>,
     /// Checkouts that are not done.
@@ -39,6 +41,7 @@ impl Console {
         let content = html! {
             (spans(OVERVIEW, it.window))
             (live("overview", html! {
+                (troubles(it))
                 (tiles(it))
                 div class="charts" {
                     @if let Some(services) = &it.services { (door_charts(services, it.window)) }
@@ -67,6 +70,32 @@ pub fn spans(path: &str, window: Window) -> Markup {
             }
         }
     }
+}
+
+/// Who is in trouble, in words: it is what an operator looks for first.
+fn troubles(it: &Overview) -> Markup {
+    let services = it.health.iter().flat_map(|health| &health.items);
+    let down = services.filter(|one| one.status != "ok");
+    let breakers = it.breakers.iter().flat_map(|breakers| &breakers.items);
+    let open = breakers.filter(|one| one.state != "closed");
+    html! {
+        ul class="troubles" {
+            @for one in down {
+                li class="note bad" { (service_link(&one.service)) " does not answer." }
+            }
+            @for one in open {
+                li class="note bad" {
+                    (service_link(&one.from)) " is in trouble with " (service_link(&one.to)) ": "
+                    (one.failed) " of " (one.calls) " calls failed, and its "
+                    a href="/console/services#breakers" { "breaker" } " is " (one.state.replace('_', " ")) "."
+                }
+            }
+        }
+    }
+}
+
+fn service_link(service: &str) -> Markup {
+    html! { a href={ "/console/services/" (service) } { (service) } }
 }
 
 fn tiles(it: &Overview) -> Markup {
@@ -248,5 +277,69 @@ pub fn figures_cells(of: &[(&str, &str)], figures: &Figures, window: Window) -> 
         td class="digits" { a href=(traces(&[])) { (duration(all.p50_ms)) } }
         td class="digits" { a href=(traces(&[("min_ms", &slow)])) { (duration(all.p99_ms)) } }
         td { (spark(&figures.durations(|it| it.p99_ms))) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::console::measures::Numbers;
+    use crate::domain::console::operations::Breaker;
+
+    fn overview() -> Overview {
+        Overview {
+            window: Window::of(None, 1_769_862_630_000),
+            services: Some(BTreeMap::from([(
+                DOOR.to_owned(),
+                Figures {
+                    points: vec![Numbers::default(); 60],
+                    all: Numbers {
+                        calls: 300,
+                        errors: 3,
+                        p99_ms: 31.7,
+                        ..Numbers::default()
+                    },
+                },
+            )])),
+            turnover: None,
+            health: None,
+            breakers: None,
+            subscriptions: None,
+            sagas: None,
+        }
+    }
+
+    #[test]
+    fn every_number_leads_to_what_it_counts() {
+        let page = Console::default().overview(&overview()).0;
+        let from = "service=gateway&amp;from=2026-01-31T11%3A31%3A00Z";
+        assert!(page.contains(&format!("{from}&amp;status=error\">1.0%</a>")));
+        assert!(page.contains(&format!("{from}&amp;min_ms=31\">32 ms</a>")));
+    }
+
+    #[test]
+    fn who_is_in_trouble_is_said_in_words() {
+        assert!(
+            !Console::default()
+                .overview(&overview())
+                .0
+                .contains("in trouble")
+        );
+        let page = Console::default().overview(&Overview {
+            breakers: Some(Breakers {
+                items: vec![Breaker {
+                    from: "orders".into(),
+                    to: "payments".into(),
+                    state: "open".into(),
+                    calls: 9,
+                    failed: 7,
+                    ..Breaker::default()
+                }],
+                warnings: Vec::new(),
+            }),
+            ..overview()
+        });
+        assert!(page.0.contains("7 of 9 calls failed"));
+        assert!(page.0.contains("href=\"/console/services/payments\""));
     }
 }

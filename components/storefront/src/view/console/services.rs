@@ -204,13 +204,13 @@ fn breakers_table(breakers: &[Breaker]) -> Markup {
     let rows = html! {
         @for one in breakers {
             tr {
-                td { (one.from) }
-                td { (one.to) }
+                td { a href={ (SERVICES) "/" (one.from) } { (one.from) } }
+                td { a href={ (SERVICES) "/" (one.to) } { (one.to) } }
                 td { (tag(one.tone(), &one.state.replace('_', " "))) }
                 td { @if one.changed_at > 0 { (time(&rfc3339(one.changed_at))) } }
                 td class="digits" { (one.opened) }
-                td class="digits" { (one.calls) }
-                td class="digits" { (one.failed) }
+                td class="digits" { a href=(link("/console/traces", &[("service", &one.to)])) { (one.calls) } }
+                td class="digits" { a href=(link("/console/traces", &[("service", &one.to), ("status", "error")])) { (one.failed) } }
                 td class="digits" { (one.slow) }
                 td class="digits" { (one.retries_left) }
                 td class="digits" { (one.ejected.join(", ")) }

@@ -65,7 +65,7 @@ fn row(one: &Summary) -> Markup {
             th scope="row" { a href=(one.href()) { (one.name) } }
             td { (one.service) }
             td class="digits" { (duration(one.duration_ms)) }
-            td class="digits" { (one.spans) }
+            td class="digits" { a href=(one.href()) { (one.spans) } }
             td { @if one.errors > 0 { (tag("bad", &format!("{} failed", one.errors))) } @else { (tag("good", "ok")) } }
             td { (one.services.join(", ")) }
         }
@@ -101,7 +101,7 @@ fn facts(trace: &Trace) -> Markup {
                 dt { "Failed" }
                 dd {
                     @if culprits.is_empty() { (tag("good", "nothing")) }
-                    @for culprit in culprits { (tag("bad", culprit)) " " }
+                    @for culprit in culprits { a href={ "/console/services/" (culprit) } { (tag("bad", culprit)) } " " }
                 }
             }
             @if let Some(id) = &summary.request_id {
