@@ -37,7 +37,7 @@ async function haveFail(page, { from, to, percent = "0", seconds = "120", blackh
   await page.goto("/console/faults");
   await page.getByLabel("Calls of").selectOption(from);
   await page.getByLabel("to", { exact: true }).selectOption(to);
-  await page.getByLabel("How many of a hundred fail").fill(percent);
+  await page.getByLabel("How many percent fail").fill(percent);
   await page.getByLabel("For how many seconds").fill(seconds);
   if (blackhole) await page.getByLabel("They are never answered").check();
   await page.getByRole("button", { name: "Have them fail" }).click();
@@ -116,7 +116,7 @@ const scenes = {
     await haveFail(page, { from: "events", to: "notifications", blackhole: true });
     const token = await customer();
     const order = await placed(token);
-    const letter = page.getByRole("row", { name: order.id }).filter({ hasText: "order.confirmed" });
+    const letter = page.getByRole("row", { name: number(order) }).filter({ hasText: "order.confirmed" });
     for (let tries = 0; !(await letter.count()); tries++) {
       assert.ok(tries < 60, "no dead letter comes");
       await page.waitForTimeout(500);

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::{Console, filter, filters, live, pages, table, tag, time};
 use crate::domain::console::operations::{DeadLetter, Event, Logged, Standing};
 use crate::domain::console::{Asked, List, link};
+use crate::domain::order::number;
 use crate::view::fields::form_token;
 
 const EVENTS: &str = "/console/events";
@@ -20,12 +21,13 @@ impl Console {
             (filter(asked, "subject", "Subject", "text"))
             (filter(asked, "source", "Source", "text"))
         };
-        let columns = ["Position", "When", "What", "Of", "Source", "Data"];
+        let columns = ["Position", "What", "Of", "When", "Source", "Data"];
         let rows = html! {
             @for one in &list.items {
                 tr {
                     td class="digits" { (one.position) }
-                    (event_cells(&one.event))
+                    (what_cells(&one.event))
+                    (more_cells(&one.event))
                 }
             }
         };
@@ -58,7 +60,7 @@ impl Console {
                     td class="digits" { (one.held) }
                     td class="digits" { a href=(link(DEAD_LETTERS, &[("consumer", &one.consumer)])) { (one.dead) } }
                     td class="digits" { (one.position) }
-                    td { (one.last_error.as_deref().unwrap_or("")) }
+                    td class="words" { (one.last_error.as_deref().unwrap_or("")) }
                 }
             }
         };
@@ -78,25 +80,26 @@ impl Console {
     ) -> Markup {
         let columns = [
             "Position",
-            "When",
             "What",
             "Of",
+            "Not taken by",
+            "Why",
+            "Tries",
+            "Again",
+            "When",
             "Source",
             "Data",
-            "Not taken by",
-            "Tries",
-            "Why",
-            "Again",
         ];
         let rows = html! {
             @for one in &list.items {
                 tr {
                     td class="digits" { (one.position) }
-                    (event_cells(&one.event))
+                    (what_cells(&one.event))
                     td { a href={ "/console/services/" (one.consumer) } { (one.consumer) } }
-                    td class="digits" { (one.attempts) " since " (time(&one.since)) }
-                    td { (one.reason.as_deref().unwrap_or("")) }
+                    td class="words" { (one.reason.as_deref().unwrap_or("")) }
+                    td { (one.attempts) " since " (time(&one.since)) }
                     td { (self.redeliver_form(one)) }
+                    (more_cells(&one.event))
                 }
             }
         };
@@ -138,13 +141,19 @@ fn tabs(here: &str) -> Markup {
     }
 }
 
-/// When, what, of what, where, and what there is to know.
-fn event_cells(event: &Event) -> Markup {
+/// What happened, and to what.
+fn what_cells(event: &Event) -> Markup {
+    html! {
+        th scope="row" { a href=(link(EVENTS, &[("type", &event.kind)])) { (event.kind) } }
+        td class="digits" { (subject(event)) }
+    }
+}
+
+/// When, where, and what there is to know about it.
+fn more_cells(event: &Event) -> Markup {
     let data = serde_json::to_string_pretty(&Value::Object(event.data.clone()));
     html! {
         td { (time(&event.time)) }
-        th scope="row" { a href=(link(EVENTS, &[("type", &event.kind)])) { (event.kind) } }
-        td class="digits" { (subject(event)) }
         td { (event.source.trim_start_matches("/services/")) }
         td {
             details {
@@ -161,7 +170,12 @@ fn subject(event: &Event) -> Markup {
         true => format!("/console/orders/{}", event.subject),
         false => link(EVENTS, &[("subject", &event.subject)]),
     };
-    html! { a href=(href) { (event.subject) } }
+    // Of an id its end tells most.
+    let short = match event.subject.len() == 36 {
+        true => number(&event.subject),
+        false => event.subject.clone(),
+    };
+    html! { a href=(href) { (short) } }
 }
 
 fn state(one: &Standing) -> Markup {

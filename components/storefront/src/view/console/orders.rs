@@ -107,7 +107,7 @@ impl Console {
                     td class="digits" { (saga.attempt) }
                     td { @if let Some(due) = &saga.due_at { (time(due)) } }
                     td { (time(&saga.give_up_at)) }
-                    td { (saga.last_error.as_deref().unwrap_or("")) }
+                    td class="words" { (saga.last_error.as_deref().unwrap_or("")) }
                     td { (self.retry_form(saga)) }
                 }
             }
@@ -129,8 +129,9 @@ impl Console {
         html! {
             p class="actions" {
                 (tag(saga.tone(), &saga.state))
-                @if saga.state != "done" { "at the step " strong { (saga.step) } ", try " (saga.attempt) }
-                @if let Some(due) = &saga.due_at { ", due " (time(due)) }
+                @if let Some(due) = &saga.due_at {
+                    span { "at the step " strong { (saga.step) } ", try " (saga.attempt) ", due " (time(due)) }
+                }
             }
             (self.retry_form(saga))
             (table("What happened", &["When", "Step", "What became of it", "Try", "Details"], rows))

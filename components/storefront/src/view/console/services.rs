@@ -22,8 +22,8 @@ const FAULT: [(&str, &str); 6] = [
     ("from", "Calls of"),
     ("to", "to"),
     ("seconds", "For how many seconds"),
-    ("error_percent", "How many of a hundred fail"),
-    ("latency_ms", "How late they are, in milliseconds"),
+    ("error_percent", "How many percent fail"),
+    ("latency_ms", "How many ms late"),
     ("blackhole", "Never answered"),
 ];
 
@@ -130,8 +130,8 @@ impl Console {
                     (service_choice(form, "to", "to", services))
                 }
                 div class="pair" {
-                    (number("error_percent", "How many of a hundred fail"))
-                    (number("latency_ms", "How late they are, in milliseconds"))
+                    (number("error_percent", "How many percent fail"))
+                    (number("latency_ms", "How many ms late"))
                     (number("seconds", "For how many seconds"))
                 }
                 (tick(form, "blackhole", "They are never answered"))
