@@ -201,3 +201,24 @@ async fn change(
 ) -> Result<(), Missing> {
     send(call(visitor, method, path).json(body)).await.map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_asked_for_page_by_page() {
+        let asked = Asked::of("service=a%20b&cursor=c", &["service", "cursor"]);
+        assert_eq!(rows("/l", &asked), "/l?service=a+b&cursor=c&limit=50");
+        assert_eq!(rows("/l", &Asked::of("", &["cursor"])), "/l?limit=50");
+    }
+
+    #[test]
+    fn a_page_does_without_what_cannot_be_had_but_not_without_its_reader() {
+        assert!(matches!(part(Ok(1)), Ok(Some(1))));
+        let away = || Missing::Unavailable("it is away".into());
+        assert!(matches!(part::<()>(Err(away())), Ok(None)));
+        let signed_out = part::<()>(Err(Missing::SignedOut));
+        assert!(matches!(signed_out, Err(Missing::SignedOut)));
+    }
+}
