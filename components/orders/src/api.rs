@@ -1,5 +1,7 @@
 //! HTTP in and out.
 
+pub mod ops;
+
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
@@ -195,6 +197,7 @@ async fn prepare(
         answer_status: None,
         saga: Saga::new(lease, token.token, cart_version, now()),
         refunded: 0,
+        request_id: Some(context.request_id().to_owned()),
         history: Vec::new(),
     };
     let events = order.apply(first, now());

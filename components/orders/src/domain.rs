@@ -1,11 +1,14 @@
-//! What an order is. Pure: no I/O. What a customer sends is in [`placing`], how the saga goes on in [`saga`].
+//! What an order is. Pure: no I/O. What a customer sends is in [`placing`], how the saga goes on in
+//! [`saga`], what operators see in [`ops`].
 
+pub mod ops;
 pub mod placing;
 pub mod saga;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use souk_chassis::fields::{self, Fields, FromFields};
+use serde_json::json;
+use souk_chassis::fields::{self, Fields, FromFields, Rule};
 use souk_chassis::{Money, PostalAddress, page};
 use uuid::Uuid;
 
@@ -195,6 +198,8 @@ pub struct Order {
     pub saga: Saga,
     /// How much of the payment was given back, in minor units, as payments has told.
     pub refunded: i64,
+    /// The request that placed it; none of an order that is older than this field.
+    pub request_id: Option<String>,
     /// Where it was read as well.
     pub history: Vec<HistoryEntry>,
 }
@@ -216,6 +221,8 @@ pub struct OrderView {
     pub shipment: Option<Shipment>,
     /// How much of the payment was given back; none where nothing was.
     pub refunded: Option<Money>,
+    /// The request that placed it: traces and logs are found by it. None of orders from before this was kept.
+    pub request_id: Option<String>,
     pub history: Vec<HistoryEntry>,
     pub created_at: String,
     /// When its status last changed.
@@ -248,6 +255,7 @@ impl Order {
             shipping_address: self.shipping_address,
             payment: self.card,
             shipment: self.shipment,
+            request_id: self.request_id,
             history: self.history,
             created_at: self.created_at,
         }
@@ -272,6 +280,8 @@ impl Order {
 pub struct Filter {
     pub user_id: Option<Uuid>,
     pub status: Option<Status>,
+    /// The last twelve digits of the id, by which people call an order.
+    pub number: Option<String>,
     pub limit: i64,
     /// The id of the last order of the page before.
     pub before: Option<Uuid>,
@@ -282,6 +292,7 @@ impl FromFields for Filter {
         Self {
             user_id: fields.optional("user_id", fields::uuid()),
             status: fields.optional("status", fields::one_of(Status::WORDS)),
+            number: fields.optional("number", number()),
             limit: fields
                 .optional("limit", page::limit())
                 .unwrap_or(page::DEFAULT_LIMIT),
@@ -290,11 +301,24 @@ impl FromFields for Filter {
     }
 }
 
+/// The number of an order, as the ids have it.
+fn number() -> impl Rule<String, String> {
+    fields::rule(
+        || json!({"type": "string", "pattern": "^[0-9A-Fa-f]{12}$"}),
+        |number: String| {
+            let digits = number.bytes().all(|it| it.is_ascii_hexdigit());
+            match number.len() == 12 && digits {
+                true => Ok(number.to_ascii_lowercase()),
+                false => Err("must be the last twelve digits of an order's id".into()),
+            }
+        },
+    )
+}
+
 #[cfg(test)]
 pub mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use serde_json::json;
 
     pub fn order() -> Order {
         Order {
@@ -316,6 +340,7 @@ pub mod tests {
             answer_status: None,
             saga: Saga::new("lease".into(), "token".into(), None, 0),
             refunded: 0,
+            request_id: None,
             history: Vec::new(),
         }
     }

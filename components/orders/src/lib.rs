@@ -13,9 +13,11 @@ mod saga;
 mod store;
 mod stream;
 
+use souk_chassis::page::Part;
 use souk_chassis::{Page, Routes, Service, get, post};
 use spin_sdk::http::{IntoResponse, Request};
 
+use domain::ops::{SagaHistory, SagaView, Sales, SalesFilter};
 use domain::placing::NewOrder;
 use domain::{Filter, OrderView, Shipment};
 use store::OUTBOX;
@@ -91,6 +93,32 @@ fn routes() -> Routes {
                 .for_admins()
                 .returns::<OrderView>(200)
                 .fails([409]),
+        )
+        .route(
+            get("/api/ops/sales", api::ops::sales)
+                .summary("How many orders there were, and what was taken, minute by minute")
+                .for_admins()
+                .query::<SalesFilter>()
+                .returns::<Page<Sales>>(200),
+        )
+        .route(
+            get("/api/ops/sagas", api::ops::sagas)
+                .summary("The checkouts that are not done, the longest due first")
+                .for_admins()
+                .query::<Part<(i64, String)>>()
+                .returns::<Page<SagaView>>(200),
+        )
+        .route(
+            get("/api/ops/sagas/{order}", api::ops::saga)
+                .summary("How far the checkout of an order is, and what has happened in it")
+                .for_admins()
+                .returns::<SagaHistory>(200),
+        )
+        .route(
+            post("/api/ops/sagas/{order}/retry", api::ops::retry)
+                .summary("Have a checkout that waits go on now")
+                .for_admins()
+                .returns_nothing(202),
         )
         .route(souk_events::operation(events::handle))
         .routes(souk_client::operations())

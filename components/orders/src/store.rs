@@ -1,5 +1,7 @@
 //! Every SQL statement of the service.
 
+pub mod ops;
+
 use souk_chassis::Money;
 use souk_events::Outbox;
 use souk_store::{Column, Database, Error, FromRow, Json, Migration, Row, Value, Word, json, word};
@@ -22,6 +24,10 @@ const MIGRATIONS: &[Migration] = &[
         name: "0003_under_way",
         sql: include_str!("../migrations/0003_under_way.sql"),
     },
+    Migration {
+        name: "0004_operators",
+        sql: include_str!("../migrations/0004_operators.sql"),
+    },
 ];
 
 static DATABASE: Database = Database::new("orders", MIGRATIONS);
@@ -35,7 +41,7 @@ macro_rules! order {
         "orders.id, orders.user_id, orders.request_hash, orders.status, orders.reason, orders.details, orders.items, \
          orders.total_amount, orders.currency, orders.shipping_address, orders.card_brand, orders.card_last4, \
          orders.carrier, orders.tracking, orders.created_at, orders.answer_status, orders.step, orders.attempt, \
-         orders.lease, orders.due_at, orders.give_up_at, orders.payment_token, orders.cart_version, orders.refunded"
+         orders.lease, orders.due_at, orders.give_up_at, orders.payment_token, orders.cart_version, orders.refunded, orders.request_id"
     };
 }
 
@@ -78,6 +84,7 @@ impl FromRow for Order {
                 cart_version: row.take()?,
             },
             refunded: row.take()?,
+            request_id: row.take()?,
             history: row
                 .take::<Option<Json<_>>>()?
                 .map(|Json(history)| history)
@@ -114,8 +121,8 @@ async fn write<T: FromRow>(
 pub async fn insert(order: &Order, key: &str, events: &[Event]) -> Result<bool, Error> {
     const SQL: &str = "INSERT INTO orders (id, user_id, idempotency_key, request_hash, items, total_amount, currency, \
                        shipping_address, card_brand, card_last4, payment_token, cart_version, step, attempt, lease, due_at, \
-                       give_up_at, saga_events) \
-                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18) \
+                       give_up_at, saga_events, request_id) \
+                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19) \
                        ON CONFLICT (user_id, idempotency_key) DO NOTHING \
                        ON CONFLICT (user_id, cart_version) WHERE step <> 'done' DO NOTHING RETURNING 1";
     let saga = &order.saga;
@@ -142,6 +149,7 @@ pub async fn insert(order: &Order, key: &str, events: &[Event]) -> Result<bool, 
         saga.due_at.into(),
         saga.give_up_at.into(),
         json(&events),
+        order.request_id.as_deref().into(),
     ];
     Ok(write::<()>(SQL, parameters).await?.is_some())
 }
@@ -293,6 +301,10 @@ fn list_statement(filter: &Filter, user: Option<&str>) -> (String, Vec<Value>) {
             filter.user_id.map(|id| id.to_string().into()),
         ),
         (" AND status = ?", filter.status.as_ref().map(word)),
+        (
+            " AND substr(id, 25) = ?",
+            filter.number.as_deref().map(Value::from),
+        ),
         (" AND id < ?", filter.before.map(|id| id.to_string().into())),
     ];
     for (condition, parameter) in asked_for {

@@ -7,6 +7,7 @@ mod events;
 mod faults;
 mod lives;
 pub mod neighbours;
+mod operators;
 mod placing;
 pub mod simulation;
 mod streams;

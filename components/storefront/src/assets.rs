@@ -13,9 +13,11 @@ use souk_chassis::{Path, Problem};
 /// Where the manifest mounts the files.
 const ROOT: &str = "/";
 
-/// The names of the style sheet and of the script among them.
+/// The names of the style sheets and of the scripts among them: of every page, and what the console's pages have besides.
 const STYLE_SHEET: &str = "shop.css";
 const SCRIPT: &str = "shop.js";
+const CONSOLE_STYLE_SHEET: &str = "console.css";
+const CONSOLE_SCRIPT: &str = "console.js";
 
 /// For an address that says which content it wants, which is then never another.
 const FOREVER: &str = "public, max-age=31536000, immutable";
@@ -51,6 +53,18 @@ pub fn style_sheet() -> &'static str {
 pub fn script() -> &'static str {
     static ADDRESS: OnceLock<String> = OnceLock::new();
     ADDRESS.get_or_init(|| versioned(SCRIPT))
+}
+
+/// The address of the console's own style sheet, which changes with its content.
+pub fn console_style_sheet() -> &'static str {
+    static ADDRESS: OnceLock<String> = OnceLock::new();
+    ADDRESS.get_or_init(|| versioned(CONSOLE_STYLE_SHEET))
+}
+
+/// The address of the console's own script, which changes with its content.
+pub fn console_script() -> &'static str {
+    static ADDRESS: OnceLock<String> = OnceLock::new();
+    ADDRESS.get_or_init(|| versioned(CONSOLE_SCRIPT))
 }
 
 fn versioned(name: &str) -> String {

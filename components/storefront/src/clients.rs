@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod catalogue;
+pub mod console;
 pub mod shopping;
 
 use http::header::{AUTHORIZATION, HeaderValue};
@@ -47,6 +48,8 @@ pub struct Refusal {
     pub status: u16,
     /// Which kind of problem.
     pub r#type: String,
+    /// What it is, for those who know the API.
+    pub detail: String,
     /// Fields that are not as they should be.
     pub errors: Vec<FieldError>,
     /// Why a card was declined.

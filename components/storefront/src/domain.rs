@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod cart;
+pub mod console;
 pub mod order;
 
 use std::collections::BTreeMap;
@@ -35,6 +36,14 @@ pub struct Money {
     pub amount: i64,
     /// The ISO 4217 code.
     pub currency: String,
+}
+
+impl Money {
+    /// The amount in whole units, for charts.
+    pub fn major(&self) -> f64 {
+        let unit = 10_u64.pow(minor_digits(&self.currency) as u32);
+        self.amount as f64 / unit as f64
+    }
 }
 
 /// As a shop writes it: `€1,249.00`, `¥980`, `CHF 12.50`.

@@ -32,7 +32,9 @@ use axum::routing::{get, post};
 use souk_chassis::{Routes, Service};
 use spin_sdk::http::{IntoResponse, Request};
 
-use pages::{account, addresses, cart, catalogue, checkout, entrance, notifications, orders};
+use pages::{
+    account, addresses, cart, catalogue, checkout, console, entrance, notifications, orders,
+};
 
 /// The service.
 pub static SERVICE: Service = Service::public("storefront", routes);
@@ -48,6 +50,7 @@ fn routes() -> Routes {
         .merge(
             public_pages()
                 .merge(own_pages())
+                .merge(console_pages())
                 .layer(from_fn(session::carry)),
         )
         .merge(files())
@@ -105,6 +108,46 @@ fn own_pages() -> Router {
             get(addresses::show).post(addresses::change),
         )
         .route("/account/addresses/{id}/delete", post(addresses::delete))
+}
+
+/// Pages for administrators.
+fn console_pages() -> Router {
+    Router::new()
+        .route("/console", get(console::overview::show))
+        .route("/console/find", get(console::find::find))
+        .route("/console/map", get(console::overview::map))
+        .route("/console/traces", get(console::traces::list))
+        .route("/console/traces/{id}", get(console::traces::show))
+        .route("/console/logs", get(console::logs::list))
+        .route("/console/orders", get(console::orders::list))
+        .route("/console/orders/sagas", get(console::orders::sagas))
+        .route("/console/orders/{id}", get(console::orders::show))
+        .route("/console/orders/{id}/retry", post(console::orders::retry))
+        .route("/console/events", get(console::events::list))
+        .route(
+            "/console/events/subscriptions",
+            get(console::events::subscriptions),
+        )
+        .route(
+            "/console/events/dead-letters",
+            get(console::events::dead_letters),
+        )
+        .route(
+            "/console/events/dead-letters/{letter}/redeliver",
+            post(console::events::redeliver),
+        )
+        .route("/console/stock", get(console::stock::list))
+        .route(
+            "/console/stock/{product}",
+            get(console::stock::movements).post(console::stock::count),
+        )
+        .route("/console/services", get(console::services::list))
+        .route("/console/services/{service}", get(console::services::show))
+        .route(
+            "/console/faults",
+            get(console::faults::show).post(console::faults::order),
+        )
+        .route("/console/faults/end", post(console::faults::end))
 }
 
 fn files() -> Router {

@@ -5,6 +5,7 @@ pub mod addresses;
 pub mod cart;
 pub mod catalogue;
 pub mod checkout;
+pub mod console;
 pub mod entrance;
 pub mod notifications;
 pub mod orders;
@@ -35,8 +36,12 @@ const RETRY: HeaderValue = HeaderValue::from_static("5");
 
 /// Any other address.
 pub async fn not_found(visitor: Visitor, uri: Uri) -> Response {
-    let frame = frame(&visitor).await;
-    answer(&visitor, &frame, Err(Missing::Nothing), &uri)
+    nothing(&visitor, &uri, Missing::Nothing).await
+}
+
+/// The page for an address that has nothing for this visitor, and why.
+pub async fn nothing(visitor: &Visitor, uri: &Uri, missing: Missing) -> Response {
+    excuse(visitor, &frame(visitor).await, missing, uri)
 }
 
 /// The page for a form that was not sent from a page of ours, or from a very old one.

@@ -21,6 +21,8 @@ use crate::clients::Missing;
 use crate::clients::accounts::{self, Tokens};
 use crate::cookies::{Jar, brought};
 use crate::csrf;
+use crate::domain::console::is_operator;
+use crate::pages;
 
 /// The cookies.
 const ACCESS: &str = "souk_access";
@@ -55,6 +57,10 @@ pub struct Visitor {
 /// A visitor who is signed in; as an argument of a handler it sends others to log in first.
 #[derive(Debug, Clone)]
 pub struct Customer(pub Visitor);
+
+/// An administrator at the console; as an argument of a handler it sends guests to log in, and customers find nothing there.
+#[derive(Debug, Clone)]
+pub struct Operator(pub Visitor);
 
 impl Visitor {
     /// Reads the cookies, and refreshes the session where that is due.
@@ -159,6 +165,22 @@ impl<S: Sync> FromRequestParts<S> for Customer {
         match visitor.is_signed_in() || visitor.unsure {
             true => Ok(Self(visitor)),
             false => Err(to_login(&page_of(parts))),
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Operator {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let Customer(visitor) = Customer::from_request_parts(parts, state).await?;
+        match &visitor.access_token {
+            Some(token) if is_operator(token) => Ok(Self(visitor)),
+            Some(_) => Err(pages::nothing(&visitor, &parts.uri, Missing::Nothing).await),
+            None => {
+                let unsure = Missing::Unavailable("the session is not known".into());
+                Err(pages::nothing(&visitor, &parts.uri, unsure).await)
+            }
         }
     }
 }

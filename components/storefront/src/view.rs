@@ -5,6 +5,7 @@ mod account;
 mod cart;
 mod catalogue;
 pub mod checkout;
+pub mod console;
 mod entrance;
 pub mod fields;
 mod orders;

@@ -1,9 +1,9 @@
-//! The shop in a real browser: Playwright drives headless Chromium through what shoppers do (`shopper.mjs`), with and without a script,
-//! and axe looks at every page. Screenshots are kept in `target/screenshots`, for whoever changes a page to look at.
+//! The shop in a real browser: Playwright drives headless Chromium through what shoppers do (`shopper.mjs`) and what operators do
+//! (`operator.mjs`), with and without a script, and axe looks at every page. Screenshots are kept in `target/screenshots`, for whoever changes a page to look at.
 #![allow(clippy::unwrap_used)]
 
 use serde_json::Value;
-use souk_tests::{ADMIN_EMAIL, ADMIN_PASSWORD, Shop, repo, skipped};
+use souk_tests::{ADMIN_EMAIL, ADMIN_PASSWORD, Launch, Shop, repo, skipped};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -20,8 +20,8 @@ fn chromium() -> Option<PathBuf> {
 }
 
 /// A shop with so many products of the demo catalogue, pictures and all.
-fn shop_with(products: usize) -> Shop {
-    let shop = Shop::start();
+fn shop_with(products: usize, launch: Launch) -> Shop {
+    let shop = Shop::launch(launch);
     let text = std::fs::read_to_string(repo().join("demo/catalogue.json")).unwrap();
     let catalogue: Value = serde_json::from_str(&text).unwrap();
     for category in catalogue["categories"].as_array().unwrap() {
@@ -42,6 +42,18 @@ fn shop_with(products: usize) -> Shop {
 
 /// Has the browser play one scene of `shopper.mjs` in a shop of its own.
 fn play(scene: &str, products: usize) {
+    perform("shopper.mjs", scene, products, Shop::launcher());
+}
+
+/// The same with one of `operator.mjs`, where calls can be made to fail and no event is tried twice.
+fn operate(scene: &str) {
+    let launch = Shop::launcher()
+        .variable("fault_injection", "on")
+        .variable("event_attempts", "1");
+    perform("operator.mjs", scene, 6, launch);
+}
+
+fn perform(script: &str, scene: &str, products: usize, launch: Launch) {
     let Some(chromium) = chromium() else {
         return skipped("there is no Chromium; `apt-get install chromium` brings one");
     };
@@ -50,9 +62,9 @@ fn play(scene: &str, products: usize) {
     };
     let screenshots = repo().join("target/screenshots");
     std::fs::create_dir_all(&screenshots).unwrap();
-    let shop = shop_with(products);
+    let shop = shop_with(products, launch);
     let output = Command::new("node")
-        .arg(repo().join("tests/tests/browser/shopper.mjs"))
+        .arg(repo().join("tests/tests/browser").join(script))
         .arg(scene)
         .env("SHOP", &shop.url)
         .env("ADMIN_EMAIL", ADMIN_EMAIL)
@@ -120,4 +132,34 @@ fn the_first_page_is_light_and_does_not_move() {
 #[test]
 fn every_page_is_accessible_and_fits_every_screen() {
     play("everyPage", 30);
+}
+
+#[test]
+fn only_operators_come_into_the_console() {
+    operate("onlyOperatorsComeIn");
+}
+
+#[test]
+fn the_trace_of_an_order_is_found_from_its_number() {
+    operate("findTheTraceOfAnOrder");
+}
+
+#[test]
+fn who_fails_is_seen_when_a_fault_is_ordered() {
+    operate("seeWhoFails");
+}
+
+#[test]
+fn a_dead_letter_is_delivered_again() {
+    operate("redeliverADeadLetter");
+}
+
+#[test]
+fn the_log_is_followed_and_paused() {
+    operate("followTheLog");
+}
+
+#[test]
+fn every_page_of_the_console_is_accessible_and_fits_every_screen() {
+    operate("everyPage");
 }

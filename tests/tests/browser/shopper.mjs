@@ -1,89 +1,28 @@
-// What shoppers do, one scene a run: `node shopper.mjs <scene>`. The test that starts it says where the shop and the programs are.
+// What shoppers do, one scene a run: `node shopper.mjs <scene>`.
 import assert from "node:assert/strict";
-import { createRequire } from "node:module";
 import { join } from "node:path";
-
-const { SHOP, ADMIN_EMAIL, ADMIN_PASSWORD, CHROMIUM, NODE_MODULES, SCREENSHOTS } = process.env;
-const require = createRequire(join(NODE_MODULES, "of-the-tests.js"));
-const { chromium } = require("playwright-core");
-const AXE = require.resolve("axe-core/axe.min.js");
-
-const GOOD = "4242 4242 4242 4242";
-const DECLINED = "4000 0000 0000 0002";
-const PASSWORD = "a long enough password";
-const LIMIT = 60_000;
-
-const browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox", "--disable-gpu"] });
-
-// A visitor's own browser window. Whatever its pages complain about fails the scene.
-async function visitor(options = {}) {
-  const context = await browser.newContext({ baseURL: SHOP, viewport: { width: 1280, height: 900 }, ...options });
-  context.setDefaultTimeout(LIMIT);
-  const page = await context.newPage();
-  page.complaints = [];
-  page.on("pageerror", (error) => page.complaints.push(String(error)));
-  page.on("console", (message) => {
-    // A page that says so by its status is no complaint: the scene expects it.
-    const expected = message.text().startsWith("Failed to load resource: the server responded with a status of 4");
-    if (message.type() === "error" && !expected) page.complaints.push(message.text());
-  });
-  return page;
-}
-
-function noComplaints(page) {
-  assert.deepEqual(page.complaints, []);
-}
-
-const unique = () => `${Date.now()}-${Math.floor(Math.random() * 1e6)}`;
-
-async function api(method, path, body, token) {
-  const headers = { "content-type": "application/json", ...(token && { authorization: `Bearer ${token}` }) };
-  const answer = await fetch(SHOP + path, { method, headers, body: body && JSON.stringify(body) });
-  const text = await answer.text();
-  assert.ok(answer.ok, `${method} ${path}: ${answer.status} ${text}`);
-  return text ? JSON.parse(text) : {};
-}
-
-async function admin() {
-  return (await api("POST", "/api/sessions", { email: ADMIN_EMAIL, password: ADMIN_PASSWORD })).access_token;
-}
-
-async function products() {
-  return (await api("GET", "/api/products?limit=30")).items;
-}
-
-async function addToCart(page, product) {
-  await page.goto(`/products/${product.id}`);
-  await page.getByRole("button", { name: "Add to cart" }).click();
-  await page.waitForURL("**/cart?added=*");
-}
-
-async function register(page, path = "/register") {
-  await page.goto(path);
-  await page.getByLabel("Your name").fill("Ada Shopper");
-  await page.getByLabel("E-mail address").fill(`shopper-${unique()}@souk.example`);
-  await page.getByLabel("Password").fill(PASSWORD);
-  await page.getByRole("button", { name: "Open account" }).click();
-  await page.waitForURL((url) => !url.pathname.startsWith("/register"));
-}
-
-async function fillAddress(page) {
-  await page.getByLabel("Full name").fill("Ada Shopper");
-  await page.getByLabel("Street and number").fill("Market Street 1");
-  await page.getByLabel("Postal code").fill("10115");
-  await page.getByLabel("City").fill("Berlin");
-  await page.getByLabel("Country").selectOption("DE");
-}
-
-async function fillCard(page, number) {
-  await page.getByLabel("Card number").fill(number);
-  await page.getByLabel("Valid until").fill("09/39");
-  await page.getByLabel("Security code").fill("737");
-}
-
-async function order(page) {
-  await page.getByRole("button", { name: "Order and pay" }).click();
-}
+import {
+  addToCart,
+  admin,
+  api,
+  DECLINED,
+  examine,
+  fillAddress,
+  fillCard,
+  GOOD,
+  look,
+  noComplaints,
+  order,
+  PASSWORD,
+  play,
+  products,
+  register,
+  SCREENSHOTS,
+  SHOP,
+  unique,
+  until,
+  visitor,
+} from "./stage.mjs";
 
 // From the front page to a confirmed order: as a guest first, who then opens an account and finds the cart as it was.
 async function buy(page) {
@@ -110,29 +49,6 @@ async function buy(page) {
   await page.goto("/orders");
   await page.getByText(name).waitFor();
   noComplaints(page);
-}
-
-// Loads a page again until something is there.
-async function until(page, path, wanted) {
-  for (let tries = 0; tries < 50; tries++) {
-    await page.goto(path);
-    if (await wanted.count()) return;
-    await page.waitForTimeout(200);
-  }
-  assert.fail(`${path} does not come to show what it should`);
-}
-
-async function axe(page, what) {
-  const violations = await page.evaluate(async () => {
-    const found = await globalThis.axe.run(document, { resultTypes: ["violations"] });
-    return found.violations.map(({ id, nodes }) => ({ id, where: nodes.map((node) => `${node.html} ${node.failureSummary}`) }));
-  });
-  assert.deepEqual(violations, [], what);
-}
-
-async function fits(page, what) {
-  const { inside, wide } = await page.evaluate(() => ({ inside: document.documentElement.scrollWidth, wide: innerWidth }));
-  assert.ok(inside <= wide, `${what} is ${inside} wide on a screen of ${wide}`);
 }
 
 const scenes = {
@@ -459,39 +375,4 @@ const scenes = {
   },
 };
 
-// Looks at pages as they are on a telephone, a tablet and a desk, in daylight and in the dark.
-async function look(page, pages) {
-  for (const [name, path] of Object.entries(pages)) {
-    await page.goto(path);
-    await examine(page, name);
-  }
-}
-
-async function examine(page, name) {
-  for (const colorScheme of ["light", "dark"]) {
-    await page.emulateMedia({ colorScheme });
-    for (const width of [1280, 768, 320]) {
-      await page.setViewportSize({ width, height: 900 });
-      await fits(page, `${name} at ${width}`);
-      await page.screenshot({ path: join(SCREENSHOTS, `${name}-${width}-${colorScheme}.png`), fullPage: true });
-      // By the protocol, which the page's policy does not concern.
-      if (!(await page.evaluate(() => "axe" in globalThis))) await inject(page);
-      await axe(page, `${name}, ${width} wide, ${colorScheme}`);
-    }
-  }
-  await page.emulateMedia({ colorScheme: "light" });
-  await page.setViewportSize({ width: 1280, height: 900 });
-}
-
-async function inject(page) {
-  const { readFile } = await import("node:fs/promises");
-  await page.evaluate(await readFile(AXE, "utf8"));
-}
-
-const scene = scenes[process.argv[2]];
-assert.ok(scene, `there is no scene ${process.argv[2]}`);
-try {
-  await scene();
-} finally {
-  await browser.close();
-}
+await play(scenes);

@@ -114,6 +114,10 @@ const OPERATIONS: &[(&str, Access, &str)] = &[
     ("GET /api/ops/breakers", Admin, ""),
     ("GET /api/ops/faults", Admin, ""),
     ("PUT /api/ops/faults", Admin, r#"{"faults":[]}"#),
+    ("GET /api/ops/sales", Admin, ""),
+    ("GET /api/ops/sagas", Admin, ""),
+    ("GET /api/ops/sagas/{order}", Admin, ""),
+    ("POST /api/ops/sagas/{order}/retry", Admin, ""),
     // Events.
     ("GET /api/ops/events", Admin, ""),
     ("GET /api/ops/subscriptions", Admin, ""),
@@ -389,7 +393,7 @@ impl<'a> Matrix<'a> {
                 shop.product_with_stock(5, 100)
             }
             "/api/categories/" => unique("cat"),
-            "/api/orders/" => id(owner
+            "/api/orders/" | "/api/ops/sagas/" => id(owner
                 .order(&[(&shop.product_with_stock(1, 100), 1)], cards::GOOD)
                 .json()),
             "/api/payments/" => {

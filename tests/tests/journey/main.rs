@@ -7,6 +7,7 @@ mod card_data;
 mod cart;
 mod catalogue;
 mod checkout;
+mod console;
 mod door;
 mod events;
 mod hidden;

@@ -10,6 +10,7 @@
 //! A step is named in the order's row, and in the saga's log, before it is taken. Whoever takes it holds the lease that the
 //! same row names; what came of it is an [`Outcome`], and [`Order::apply`] says what the row becomes by that.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use souk_chassis::backoff::Backoff;
 
@@ -30,7 +31,7 @@ const PAUSES: Backoff = Backoff {
 };
 
 /// What a saga does next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
     /// Look the prices up.

@@ -9,6 +9,15 @@ pub struct User {
     pub email: String,
     /// What the person is called.
     pub name: String,
+    /// What the person may do: `customer` or `admin`.
+    pub role: String,
+}
+
+impl User {
+    /// Whether they look after the shop.
+    pub fn is_operator(&self) -> bool {
+        self.role == "admin"
+    }
 }
 
 /// Where parcels go.

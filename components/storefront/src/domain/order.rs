@@ -26,6 +26,8 @@ pub struct Order {
     pub shipment: Option<Shipment>,
     /// How much was given back.
     pub refunded: Option<Money>,
+    /// The request that placed it, where that is known.
+    pub request_id: Option<String>,
     /// The statuses it had.
     pub history: Vec<Entry>,
     /// When it was placed.
@@ -108,6 +110,20 @@ impl Status {
             Self::Delivered => "Delivered",
             Self::Rejected => "Not completed",
             Self::Cancelled => "Cancelled",
+        }
+    }
+
+    /// As the API has it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Reserved => "reserved",
+            Self::Authorized => "authorized",
+            Self::Confirmed => "confirmed",
+            Self::Shipped => "shipped",
+            Self::Delivered => "delivered",
+            Self::Rejected => "rejected",
+            Self::Cancelled => "cancelled",
         }
     }
 
@@ -278,6 +294,7 @@ pub mod tests {
             },
             shipment: None,
             refunded: None,
+            request_id: None,
             history: (1..).zip(statuses).map(entry).collect(),
             created_at: "2026-11-25T22:00:00Z".into(),
         }

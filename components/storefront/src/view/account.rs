@@ -19,6 +19,7 @@ impl Frame {
                 (tile("/notifications", "Notifications", "What we have told you"))
                 (tile("/account/addresses", "Addresses", "Where your parcels go"))
                 (tile("/account/password", "Password", "Choose another one"))
+                @if user.is_operator() { (tile("/console", "Console", "How the shop is doing")) }
             }
             div class="columns" {
                 section aria-labelledby="profile" {
@@ -180,6 +181,7 @@ mod tests {
         let user = User {
             email: "a@b.co".into(),
             name: "Ada".into(),
+            role: "customer".into(),
         };
         let page = |done| {
             Frame::default()

@@ -1,0 +1,61 @@
+//! The stock.
+
+use axum::response::Response;
+use futures::future::join;
+use http::Uri;
+use souk_chassis::Path;
+
+use super::{answer, asked, done};
+use crate::clients::Missing;
+use crate::clients::console as api;
+use crate::forms::Sent;
+use crate::session::Operator;
+
+const STOCK: &str = "/console/stock";
+
+/// `GET /console/stock`
+pub async fn list(Operator(visitor): Operator, uri: Uri) -> Response {
+    let asked = asked(&uri, &["below", "cursor"]);
+    let stock = async {
+        let list = api::stock(&visitor, &asked).await?;
+        let ids: Vec<_> = list.items.iter().map(|it| it.product_id.as_str()).collect();
+        let products = api::products(&visitor, &ids).await;
+        Ok((list, products))
+    };
+    answer(&visitor, &uri, stock, |console, (list, products)| {
+        console.stock(&list, &products, &asked)
+    })
+    .await
+}
+
+/// `GET /console/stock/{product}`: how it came to what is there.
+pub async fn movements(
+    Operator(visitor): Operator,
+    Path(product): Path<String>,
+    uri: Uri,
+) -> Response {
+    let asked = asked(&uri, &["cursor"]);
+    let both = async {
+        let ids = [product.as_str()];
+        let movements = api::movements(&visitor, &product, &asked);
+        let (movements, products) = join(movements, api::products(&visitor, &ids)).await;
+        Ok((movements?, products))
+    };
+    answer(&visitor, &uri, both, |console, (movements, products)| {
+        console.movements(&product, products.first(), &movements, &asked)
+    })
+    .await
+}
+
+/// `POST /console/stock/{product}`: what somebody has counted.
+pub async fn count(
+    Operator(visitor): Operator,
+    Path(product): Path<String>,
+    Sent(form): Sent,
+) -> Response {
+    let outcome = match form.get("on_hand").trim().parse() {
+        Ok(on_hand) => api::set_stock(&visitor, &product, on_hand).await,
+        Err(_) => Err(Missing::Nothing),
+    };
+    done(&visitor, outcome, STOCK).await
+}
