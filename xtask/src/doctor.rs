@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode};
 use crate::infra::KUSTOMIZE;
 use crate::process;
 use crate::sqld::NPM;
-use crate::test::{CHROMIUM, REDIS};
+use crate::test::{CHROMIUM, PROMETHEUS, REDIS};
 use crate::toolchain::{self, Toolchain};
 use crate::workspace::{WASM, Workspace};
 
@@ -36,6 +36,7 @@ pub fn run(args: crate::Args) -> anyhow::Result<ExitCode> {
         ("port 3000", port()),
         ("Chromium", chromium()),
         ("Redis", redis()),
+        ("Prometheus", prometheus()),
         ("npm", npm()),
         ("Python", python()),
         ("Kustomize", kustomize()),
@@ -141,6 +142,16 @@ fn redis() -> Finding {
         Some(path) => Good(path.display().to_string()),
         None => Optional(
             "`cargo xtask test host` skips some tests without it: as root on Debian `apt-get install redis-server`"
+                .into(),
+        ),
+    }
+}
+
+fn prometheus() -> Finding {
+    match process::on_path(&[PROMETHEUS]) {
+        Some(path) => Good(path.display().to_string()),
+        None => Optional(
+            "`cargo xtask test standalone` skips some tests without it: as root on Debian `apt-get install prometheus`"
                 .into(),
         ),
     }

@@ -43,6 +43,9 @@ const OWN_HOSTS: [&str; 6] = [
 /// Those with tests that start Redis servers.
 const WITH_REDIS: [&str; 3] = ["host", "standalone", "chaos"];
 
+/// Those with tests that start Prometheus.
+const WITH_PROMETHEUS: [&str; 1] = ["standalone"];
+
 /// Those with tests that start libSQL servers.
 const WITH_SQLD: [&str; 2] = ["host", "standalone"];
 
@@ -205,9 +208,15 @@ impl Session {
         }
         // Only some tests of a suite need it; they say that they were skipped.
         if WITH_REDIS.contains(&suite)
-            && let Err(error) = provide_redis()
+            && let Err(error) = provide(REDIS)
         {
             cargo.env("SOUK_NO_REDIS", format!("no redis-server: {error:#}"));
+        }
+        if WITH_PROMETHEUS.contains(&suite)
+            && let Err(error) = provide(PROMETHEUS)
+        {
+            // Its tests say that there is none.
+            eprintln!("no prometheus: {error:#}");
         }
         if WITH_SQLD.contains(&suite) {
             match sqld::program(&self.workspace) {
@@ -301,15 +310,18 @@ fn provide_chromium() -> anyhow::Result<()> {
 /// The name of the server's program and package.
 pub const REDIS: &str = "redis-server";
 
-/// Installs the server's program. Where nothing forbids it (in a container something does), the package also starts a
+/// The name of Prometheus's program and package.
+pub const PROMETHEUS: &str = "prometheus";
+
+/// Installs a server's program. Where nothing forbids it (in a container something does), the package also starts a
 /// server on the usual port, now and at each start of the machine, which nobody asked for.
-fn provide_redis() -> anyhow::Result<()> {
-    if process::on_path(&[REDIS]).is_some() {
+fn provide(server: &str) -> anyhow::Result<()> {
+    if process::on_path(&[server]).is_some() {
         return Ok(());
     }
-    apt::install(&[REDIS])?;
-    if let Err(error) = apt::stop_service(REDIS) {
-        eprintln!("the service {REDIS} may be running now: {error:#}");
+    apt::install(&[server])?;
+    if let Err(error) = apt::stop_service(server) {
+        eprintln!("the service {server} may be running now: {error:#}");
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ mod carts;
 mod events;
 mod gateway;
 mod orders;
+mod prometheus;
 mod registry;
 mod resilience;
 mod storefront;

@@ -13,6 +13,9 @@ const TRACES: &str = "/console/traces";
 /// How high the bar of a part is.
 const BAR: u32 = 14;
 
+/// Characters of a statement that are shown on one line.
+const SHORT: usize = 48;
+
 /// How far a part is moved to the right for each that it is in, and the most of it.
 const INDENT: usize = 12;
 const DEEPEST: usize = 14;
@@ -164,7 +167,7 @@ fn bar(row: &Row<'_>) -> Markup {
                         @if !detail.is_empty() { span class="hint" { (detail) } " " }
                         @if span.failed() { (tag("bad", "failed")) }
                         @if let Some(why) = &span.message { p class="why" { (why) } }
-                        @if let Some(statement) = span.statement() { code { (statement) } }
+                        @if let Some(text) = span.statement() { (statement(text)) }
                     }
                 }
             }
@@ -177,6 +180,21 @@ fn bar(row: &Row<'_>) -> Markup {
                 }
                 span class="hidden" { "after " (duration(span.offset_ms)) }
             }
+        }
+    }
+}
+
+/// An SQL statement. Of a long one there is the beginning, which opens to all of it.
+fn statement(text: &str) -> Markup {
+    let words: Vec<_> = text.split_whitespace().collect();
+    let line = words.join(" ");
+    html! {
+        @match line.char_indices().nth(SHORT) {
+            None => code { (line) },
+            Some((end, _)) => details class="statement" {
+                summary { code { (line[..end]) "…" } }
+                code { (text) }
+            },
         }
     }
 }
@@ -238,6 +256,16 @@ mod tests {
             "whose fault it is"
         );
         assert!(!page.contains("style="), "the policy allows none");
+    }
+
+    #[test]
+    fn a_long_statement_is_a_line_that_opens() {
+        let long = "SELECT id\n  FROM orders\n WHERE status = 'pending' AND due_at <= ?1";
+        let page = statement(long).0;
+        assert!(page.contains("<summary><code>SELECT id FROM orders WHERE status = 'pending' A…"));
+        assert!(page.contains(&format!("</summary><code>{}</code>", long.replace('<', "&lt;"))));
+        let short = statement("SELECT\n 1").0;
+        assert_eq!(short, "<code>SELECT 1</code>");
     }
 
     #[test]

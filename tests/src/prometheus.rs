@@ -1,0 +1,126 @@
+//! A Prometheus for tests, with the configuration of `infra/observability`, and its `promtool`.
+
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::redis::free_port;
+use crate::{client, repo};
+
+/// How long it may take to begin.
+const START: Duration = Duration::from_secs(30);
+
+/// A Prometheus of a test's own.
+pub struct Prometheus {
+    url: String,
+    child: Child,
+    _dir: TempDir,
+}
+
+impl Prometheus {
+    /// Where our configuration of it is.
+    pub fn configuration() -> PathBuf {
+        repo().join("infra/observability")
+    }
+
+    /// One that looks at `target` (host and port) every second; `None` where there is no program.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub fn start(target: &str) -> Option<Self> {
+        let dir = tempfile::tempdir().expect("a folder for the data");
+        configure(dir.path(), target);
+        let listen = format!("127.0.0.1:{}", free_port());
+        let spawned = Command::new("prometheus")
+            .current_dir(dir.path())
+            .arg("--config.file=prometheus.yml")
+            .arg("--storage.tsdb.path=data")
+            .arg(format!("--web.listen-address={listen}"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        let child = match spawned {
+            Ok(child) => child,
+            Err(error) if error.kind() == ErrorKind::NotFound => return None,
+            Err(error) => panic!("cannot start prometheus: {error}"),
+        };
+        let prometheus = Self {
+            url: format!("http://{listen}"),
+            child,
+            _dir: dir,
+        };
+        let seen = prometheus.await_value("up", |up| up > 0.0);
+        assert!(seen > 0.0, "prometheus does not see {target}");
+        Some(prometheus)
+    }
+
+    /// The value of a query, once it is as wanted, or what it is after half a minute; 0 where there is none.
+    pub fn await_value(&self, query: &str, wanted: impl Fn(f64) -> bool) -> f64 {
+        let deadline = Instant::now() + START;
+        loop {
+            let value = self.value(query).unwrap_or_default();
+            if wanted(value) || Instant::now() > deadline {
+                return value;
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    fn value(&self, query: &str) -> Option<f64> {
+        let url = format!("{}/api/v1/query", self.url);
+        let answer = client().get(url).query(&[("query", query)]).send().ok()?;
+        let answer: Value = answer.json().ok()?;
+        let value = &answer["data"]["result"][0]["value"][1];
+        value.as_str()?.parse().ok()
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Our own configuration, but for the target and how often it looks.
+fn configure(dir: &Path, target: &str) {
+    let ours = Prometheus::configuration();
+    let text = std::fs::read_to_string(ours.join("prometheus.yml")).expect("our configuration");
+    let text = text
+        .replace("127.0.0.1:4318", target)
+        .replace("15s", "1s");
+    assert!(text.contains(target) && text.contains("1s"), "{text}");
+    std::fs::write(dir.join("prometheus.yml"), text).expect("a configuration");
+    std::fs::copy(ours.join("alerts.yml"), dir.join("alerts.yml")).expect("the rules");
+}
+
+/// What `promtool` says of `input`, and whether it is content; `None` where there is no program.
+pub fn promtool(arguments: &[&str], input: &str) -> Option<(bool, String)> {
+    let spawned = Command::new("promtool")
+        .args(arguments)
+        .current_dir(Prometheus::configuration())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut promtool = match spawned {
+        Ok(promtool) => promtool,
+        Err(error) if error.kind() == ErrorKind::NotFound => return None,
+        Err(error) => panic!("cannot start promtool: {error}"),
+    };
+    let mut stdin = promtool.stdin.take().expect("it is piped");
+    // It may not want to read it all.
+    let _ = stdin.write_all(input.as_bytes());
+    drop(stdin);
+    let output = promtool.wait_with_output().expect("promtool ends");
+    let said = [output.stdout, output.stderr].concat();
+    Some((
+        output.status.success(),
+        String::from_utf8_lossy(&said).into_owned(),
+    ))
+}
