@@ -3,7 +3,7 @@
 //! `cargo xtask test` sets what the suites need: `SOUK_BIN`, the host's binary; `SOUK_REPO`, the
 //! checkout; `SOUK_TEST_HOST`, `souk` or `spin`; `SOUK_BASE_URL`, `SOUK_ADMIN_EMAIL` and
 //! `SOUK_ADMIN_PASSWORD`, a shop that runs already, for the suites that need nothing else;
-//! `SOUK_SCHEMATHESIS`, the program that makes up requests; `SOUK_NODE_MODULES`, where Playwright and axe are; `SOUK_NO_REDIS`, why there is no
+//! `SOUK_SCHEMATHESIS`, the program that makes up requests; `SOUK_OTEL_PYTHON`, a Python with OpenTelemetry's SDK; `SOUK_NODE_MODULES`, where Playwright and axe are; `SOUK_NO_REDIS`, why there is no
 //! redis-server; `SOUK_SQLD`, the server of libSQL databases, and `SOUK_NO_SQLD`, why there is none; `SOUK_CHAOS_SEED` and `SOUK_CHAOS_MINUTES`, which run of the chaos suite and how
 //! long; `SOUK_XTASK`, the program that starts clusters. Whatever a test starts, it stops.
 

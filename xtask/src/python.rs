@@ -18,6 +18,14 @@ const KUBERNETES_VALIDATE: (&str, &str) = ("kubernetes-validate", "1.37.0");
 const KUBERNETES: &str =
     "kubernetes_validate/kubernetes-json-schema/v1.35.0-local-strict/_definitions.json";
 
+/// OpenTelemetry's SDK, to see that others' exporters are understood.
+const OPENTELEMETRY: (&str, &str) = ("opentelemetry-exporter-otlp-proto-http", "1.45.2");
+
+/// A Python with OpenTelemetry's SDK, installed if it is not there yet.
+pub fn opentelemetry(workspace: &Workspace) -> anyhow::Result<PathBuf> {
+    Ok(environment(workspace, OPENTELEMETRY)?.join("bin/python"))
+}
+
 /// The program, installed if it is not there yet.
 pub fn schemathesis(workspace: &Workspace) -> anyhow::Result<PathBuf> {
     Ok(environment(workspace, SCHEMATHESIS)?.join("bin/schemathesis"))

@@ -43,9 +43,6 @@ const OWN_HOSTS: [&str; 6] = [
 /// Those with tests that start Redis servers.
 const WITH_REDIS: [&str; 3] = ["host", "standalone", "chaos"];
 
-/// Those with tests that start Prometheus.
-const WITH_PROMETHEUS: [&str; 1] = ["standalone"];
-
 /// Those with tests that start libSQL servers.
 const WITH_SQLD: [&str; 2] = ["host", "standalone"];
 
@@ -212,11 +209,8 @@ impl Session {
         {
             cargo.env("SOUK_NO_REDIS", format!("no redis-server: {error:#}"));
         }
-        if WITH_PROMETHEUS.contains(&suite)
-            && let Err(error) = provide(PROMETHEUS)
-        {
-            // Its tests say that there is none.
-            eprintln!("no prometheus: {error:#}");
+        if suite == "standalone" {
+            self.provide_observers(&mut cargo);
         }
         if WITH_SQLD.contains(&suite) {
             match sqld::program(&self.workspace) {
@@ -229,6 +223,17 @@ impl Session {
             .env("SOUK_REPO", &self.workspace.root)
             .env("SOUK_TEST_HOST", &self.options.test_host);
         self.cargo_test(suite, cargo)
+    }
+
+    /// What others see the shop with. Tests that do without say that they were skipped.
+    fn provide_observers(&self, cargo: &mut Command) {
+        if let Err(error) = provide(PROMETHEUS) {
+            eprintln!("no prometheus: {error:#}");
+        }
+        match python::opentelemetry(&self.workspace) {
+            Ok(python) => _ = cargo.env("SOUK_OTEL_PYTHON", python),
+            Err(error) => eprintln!("no OpenTelemetry for Python: {error:#}"),
+        }
     }
 
     fn cannot_run(&self, suite: &str) -> Option<String> {

@@ -9,10 +9,11 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 };
 use prost::Message;
 use serde_json::{Value, json};
-use souk_tests::{Reply, at_once, client, libsql_server, souk_only};
+use souk_tests::{Reply, at_once, client, libsql_server, repo, skipped, souk_only};
 use souk_tokens::Role;
 use std::io::Write;
 use std::path::Path;
+use std::process::Command;
 use std::time::SystemTime;
 
 const JSON: &str = "application/json";
@@ -512,4 +513,30 @@ fn telemetry_keeps_nothing_of_itself() {
     assert_eq!(traces["items"].as_array().unwrap().len(), 1, "{traces}");
     assert_eq!(telemetry.shows("/api/ops/logs")["items"], json!([]));
     assert!(!telemetry.scrape("").text.contains("/v1/traces"));
+}
+
+#[test]
+fn an_exporter_of_others_is_understood() {
+    souk_only!();
+    let Some(python) = std::env::var_os("SOUK_OTEL_PYTHON") else {
+        return skipped("there is no Python with OpenTelemetry's SDK");
+    };
+    let telemetry = Service::alone("telemetry");
+    let exporter = Command::new(python)
+        .arg(repo().join("tests/tests/standalone/exporter.py"))
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", &telemetry.host.url)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&exporter.stderr);
+    assert!(exporter.status.success(), "{said}");
+    let trace = String::from_utf8(exporter.stdout).unwrap();
+    let trace = telemetry.shows(&format!("/api/ops/traces/{}", trace.trim()));
+    assert_eq!(trace["service"], "python", "{trace}");
+    assert_eq!(trace["items"][0]["name"], "GET /orders");
+    assert_eq!(trace["items"][0]["route"], "/orders");
+    assert_eq!(trace["items"][1]["parent_id"], trace["items"][0]["span_id"]);
+    assert_eq!(trace["logs"][0]["message"], "it is late", "{trace}");
+    let points = telemetry.shows("/api/ops/metrics/points");
+    assert_eq!(points["items"][0]["name"], "orders.placed", "{points}");
+    assert_eq!(points["items"][0]["attributes"]["currency"], "EUR");
 }
