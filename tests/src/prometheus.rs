@@ -91,9 +91,7 @@ impl Drop for Prometheus {
 fn configure(dir: &Path, target: &str) {
     let ours = Prometheus::configuration();
     let text = std::fs::read_to_string(ours.join("prometheus.yml")).expect("our configuration");
-    let text = text
-        .replace("127.0.0.1:4318", target)
-        .replace("15s", "1s");
+    let text = text.replace("127.0.0.1:4318", target).replace("15s", "1s");
     assert!(text.contains(target) && text.contains("1s"), "{text}");
     std::fs::write(dir.join("prometheus.yml"), text).expect("a configuration");
     std::fs::copy(ours.join("alerts.yml"), dir.join("alerts.yml")).expect("the rules");

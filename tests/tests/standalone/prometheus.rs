@@ -61,10 +61,16 @@ fn prometheus_counts_what_was_asked() {
     let (asked, one_percent) = (REQUESTS as f64, REQUESTS as f64 / 100.0);
     let count = "sum(souk_request_duration_seconds_count{service=\"products\"})";
     let counted = prometheus.await_value(count, |count| count >= asked);
-    assert!((counted - asked).abs() <= one_percent, "{counted} of {asked}");
+    assert!(
+        (counted - asked).abs() <= one_percent,
+        "{counted} of {asked}"
+    );
     let errors = "sum(souk_request_errors_total{service=\"products\"})";
     let errors = prometheus.await_value(errors, |_| true);
-    assert!(errors.abs() < 0.5, "who asks for nothing is answered: {errors}");
+    assert!(
+        errors.abs() < 0.5,
+        "who asks for nothing is answered: {errors}"
+    );
     let median = "histogram_quantile(0.5, sum by (le) (souk_request_duration_seconds_bucket{service=\"products\"}))";
     let median = prometheus.await_value(median, |median| median > 0.0);
     assert!(median > 0.0 && median < 1.0, "{median} s");
