@@ -45,11 +45,12 @@ fn play(scene: &str, products: usize) {
     perform("shopper.mjs", scene, products, Shop::launcher());
 }
 
-/// The same with one of `operator.mjs`, where calls can be made to fail and no event is tried twice.
+/// The same with one of `operator.mjs`, where calls can be made to fail, no event is tried twice and every request is traced.
 fn operate(scene: &str) {
     let launch = Shop::launcher()
         .variable("fault_injection", "on")
-        .variable("event_attempts", "1");
+        .variable("event_attempts", "1")
+        .env("OTEL_TRACES_SAMPLER", "always_on");
     perform("operator.mjs", scene, 6, launch);
 }
 
