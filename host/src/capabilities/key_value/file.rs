@@ -8,10 +8,15 @@ use super::super::ensure_parent;
 use super::{Failure, MAX_RESULT_BYTES};
 use crate::pool::Pool;
 use crate::problems::Problems;
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{
+    Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params,
+};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How long to wait for others who have the file.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS spin_key_value (
     store TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (store, key))";
@@ -29,20 +34,39 @@ pub struct FileStore {
 pub fn open(label: &str, path: &Path) -> Result<Arc<FileStore>, Problems> {
     ensure_parent(path)?;
     let pool = Pool::new(path, |connection| {
-        connection.busy_timeout(Duration::from_secs(5))?;
+        connection.busy_timeout(PATIENCE)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")
     });
-    pool.get()
-        .and_then(|connection| connection.execute_batch(SCHEMA))
-        .map_err(|e| {
-            Problems::one(format!(
-                "key_value_store.{label}: cannot open {}: {e}",
-                path.display()
-            ))
-        })?;
+    prepare(&pool).map_err(|e| {
+        Problems::one(format!(
+            "key_value_store.{label}: cannot open {}: {e}",
+            path.display()
+        ))
+    })?;
     let label = label.to_owned();
     Ok(Arc::new(FileStore { label, pool }))
+}
+
+/// Makes the table, and a new file one in WAL mode. Of several who do that at once SQLite has all but one wait, or tells them that the
+/// file is locked without having them wait, where it cannot know that waiting would help.
+fn prepare(pool: &Pool) -> rusqlite::Result<()> {
+    let begun = Instant::now();
+    loop {
+        let prepared = pool
+            .get()
+            .and_then(|connection| connection.execute_batch(SCHEMA));
+        match prepared {
+            Err(error) if is_busy(&error) && begun.elapsed() < PATIENCE => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            prepared => return prepared,
+        }
+    }
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
 }
 
 impl FileStore {
@@ -211,4 +235,27 @@ fn remove(connection: &Connection, label: &str, key: &str) -> rusqlite::Result<(
         .prepare_cached("DELETE FROM spin_key_value WHERE store = ? AND key = ?")?
         .execute(params![label, key])
         .map(drop)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_open_a_new_file_at_once() {
+        for _ in 0..50 {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("new.db");
+            let opening: Vec<_> = (0..8)
+                .map(|_| {
+                    let path = path.clone();
+                    std::thread::spawn(move || open("new", &path).map(drop))
+                })
+                .collect();
+            for opening in opening {
+                opening.join().unwrap().unwrap();
+            }
+        }
+    }
 }

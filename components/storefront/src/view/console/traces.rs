@@ -263,7 +263,10 @@ mod tests {
         let long = "SELECT id\n  FROM orders\n WHERE status = 'pending' AND due_at <= ?1";
         let page = statement(long).0;
         assert!(page.contains("<summary><code>SELECT id FROM orders WHERE status = 'pending' A…"));
-        assert!(page.contains(&format!("</summary><code>{}</code>", long.replace('<', "&lt;"))));
+        assert!(page.contains(&format!(
+            "</summary><code>{}</code>",
+            long.replace('<', "&lt;")
+        )));
         let short = statement("SELECT\n 1").0;
         assert_eq!(short, "<code>SELECT 1</code>");
     }
