@@ -109,7 +109,6 @@ impl<F: Fn(usize, u64) -> String> Load<F> {
     }
 
     /// The times of what one connection was answered, and how often it was refused.
-
     async fn client(
         &self,
         connection: usize,

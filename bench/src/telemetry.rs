@@ -50,13 +50,9 @@ pub fn run() -> anyhow::Result<()> {
         .collect::<anyhow::Result<Vec<_>>>()?;
     println!("| | | a second | p50 | p99 | of nothing recorded |");
     println!("|---|---|---|---|---|---|");
-    let read = |shop: &Shop| {
-        let path = format!("/api/products/{}", shop.product);
-        load::get(shop.address(), &path, CLIENTS, crate::shop::DURATION)
-    };
-    let kinds: [(&str, &dyn Fn(&Shop) -> anyhow::Result<Outcome>); 2] = [
-        ("product read", &read),
-        ("checkout", &|shop| shop.orders(CLIENTS)),
+    let kinds: [(&str, Kind); 2] = [
+        ("product read", read),
+        ("checkout", |shop| shop.orders(CLIENTS)),
     ];
     for (kind, load) in kinds {
         let mut rounds: Vec<Vec<Outcome>> = shops.iter().map(|_| Vec::new()).collect();
@@ -83,6 +79,14 @@ pub fn run() -> anyhow::Result<()> {
 
 /// The variable that names who receives telemetry.
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+
+/// A kind of load.
+type Kind = fn(&Shop) -> anyhow::Result<Outcome>;
+
+fn read(shop: &Shop) -> anyhow::Result<Outcome> {
+    let path = format!("/api/products/{}", shop.product);
+    load::get(shop.address(), &path, CLIENTS, crate::shop::DURATION)
+}
 
 fn median(mut rounds: Vec<Outcome>) -> Outcome {
     rounds.sort_by(|one, other| one.rate.total_cmp(&other.rate));

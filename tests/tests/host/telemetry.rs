@@ -22,7 +22,7 @@ fn get(host: &Host, path: &str, header: (&str, &str)) -> Reply {
 }
 
 /// The only span like this.
-fn only<'a>(spans: &'a [Span], is_it: impl Fn(&Span) -> bool) -> &'a Span {
+fn only(spans: &[Span], is_it: impl Fn(&Span) -> bool) -> &Span {
     let found: Vec<_> = spans.iter().filter(|span| is_it(span)).collect();
     assert_eq!(found.len(), 1, "{spans:#?}");
     found[0]
