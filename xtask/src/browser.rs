@@ -1,13 +1,11 @@
 //! What drives the browser in tests: Playwright and axe, installed from npm into a folder of their own under the target directory.
 
 use std::path::PathBuf;
-use std::process::Command;
 
 use anyhow::bail;
 
-use crate::process;
-use crate::sqld::NPM;
 use crate::workspace::Workspace;
+use crate::{npm, process};
 
 /// What is installed: what steers Chromium, and the rules of accessibility. Other versions know other rules, so they are not changed in
 /// passing.
@@ -18,10 +16,8 @@ const NODE: &str = "node";
 
 /// The folder with the packages, installed if they are not there yet.
 pub fn modules(workspace: &Workspace) -> anyhow::Result<PathBuf> {
-    for program in [NODE, NPM] {
-        if process::on_path(&[program]).is_none() {
-            bail!("{program} is not on the PATH");
-        }
+    if process::on_path(&[NODE]).is_none() {
+        bail!("{NODE} is not on the PATH");
     }
     let name = PACKAGES.map(|(package, version)| format!("{package}-{version}"));
     let folder = workspace.target_dir.join(name.join("-"));
@@ -30,17 +26,7 @@ pub fn modules(workspace: &Workspace) -> anyhow::Result<PathBuf> {
     if modules.join(".package-lock.json").is_file() {
         return Ok(modules);
     }
-    std::fs::create_dir_all(&folder)?;
-    let mut npm = Command::new(NPM);
-    npm.args([
-        "install",
-        "--silent",
-        "--no-save",
-        "--ignore-scripts",
-        "--prefix",
-    ])
-    .arg(&folder)
-    .args(PACKAGES.map(|(package, version)| format!("{package}@{version}")));
-    process::run("installing Playwright and axe", &mut npm)?;
+    let packages = PACKAGES.map(|(package, version)| format!("{package}@{version}"));
+    npm::install("Playwright and axe", &folder, &packages)?;
     Ok(modules)
 }

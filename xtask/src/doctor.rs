@@ -4,8 +4,8 @@ use std::net::TcpListener;
 use std::process::{Command, ExitCode};
 
 use crate::infra::KUSTOMIZE;
+use crate::npm::NPM;
 use crate::process;
-use crate::sqld::NPM;
 use crate::test::{CHROMIUM, PROMETHEUS, REDIS};
 use crate::toolchain::{self, Toolchain};
 use crate::workspace::{WASM, Workspace};

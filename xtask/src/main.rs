@@ -21,6 +21,7 @@ mod doctor;
 mod infra;
 mod libtest;
 mod lint;
+mod npm;
 mod process;
 mod python;
 mod secrets;

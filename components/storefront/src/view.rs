@@ -207,3 +207,15 @@ fn search_form(words: &str) -> Markup {
         }
     }
 }
+
+/// What stands in the place of a list that is empty, with something to do about it.
+fn nothing_yet(heading: &str, text: &str, (href, action): (&str, &str)) -> Markup {
+    html! {
+        div class="notice" {
+            img src="/assets/no-picture.svg" alt="" width="144" height="144";
+            h2 { (heading) }
+            p { (text) }
+            a class="button" href=(href) { (action) }
+        }
+    }
+}

@@ -24,6 +24,15 @@ import {
   visitor,
 } from "./stage.mjs";
 
+// To the checkout with one thing in the cart, where it is said already where that goes.
+async function toCheckout(page) {
+  const [first] = await products();
+  await addToCart(page, first);
+  await register(page);
+  await page.goto("/checkout");
+  await fillAddress(page);
+}
+
 // From the front page to a confirmed order: as a guest first, who then opens an account and finds the cart as it was.
 async function buy(page) {
   await page.goto("/");
@@ -73,11 +82,7 @@ const scenes = {
 
   async declinedCard() {
     const page = await visitor();
-    const [first] = await products();
-    await addToCart(page, first);
-    await register(page);
-    await page.goto("/checkout");
-    await fillAddress(page);
+    await toCheckout(page);
     await fillCard(page, DECLINED);
     await order(page);
     await page.getByRole("alert").getByText("Your card was declined").waitFor();
@@ -131,11 +136,7 @@ const scenes = {
 
   async liveStatus() {
     const page = await visitor();
-    const [first] = await products();
-    await addToCart(page, first);
-    await register(page);
-    await page.goto("/checkout");
-    await fillAddress(page);
+    await toCheckout(page);
     await fillCard(page, GOOD);
     await order(page);
     await page.getByText("Thank you. Your order is confirmed").waitFor();

@@ -45,6 +45,9 @@ pub struct Postal {
 }
 
 impl Postal {
+    /// The fields of a form that have to be filled in.
+    pub const REQUIRED: [&str; 5] = ["name", "line1", "postal_code", "city", "country"];
+
     /// As it is written on a parcel.
     pub fn lines(&self) -> Vec<String> {
         let town = format!("{} {}", self.postal_code, self.city);

@@ -7,13 +7,13 @@ use souk_chassis::Path;
 
 use super::{answer, done, excuse, frame, html};
 use crate::clients::{Missing, accounts};
+use crate::domain::account::Postal;
 use crate::forms::{Form, Sent};
 use crate::session::{Customer, Visitor};
 
 const ADDRESSES: &str = "/account/addresses";
 
-/// What has to be filled in, and what else there is.
-const REQUIRED: [&str; 5] = ["name", "line1", "postal_code", "city", "country"];
+/// What can be filled in.
 const FIELDS: [&str; 8] = [
     "name",
     "line1",
@@ -80,7 +80,7 @@ pub async fn delete(
 }
 
 async fn save(visitor: &Visitor, id: Option<&str>, mut form: Form, action: &str) -> Response {
-    form.require(&REQUIRED);
+    form.require(&Postal::REQUIRED);
     if form.is_fine() {
         let default = form.is_ticked("default");
         match accounts::save_address(visitor, id, &form.address(), default).await {

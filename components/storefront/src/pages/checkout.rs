@@ -16,8 +16,6 @@ use crate::session::{Customer, Visitor};
 use crate::view::Frame;
 use crate::view::checkout::{ANOTHER, Checkout};
 
-const ADDRESS_FIELDS: [&str; 5] = ["name", "line1", "postal_code", "city", "country"];
-
 /// The fields that the API may say something about.
 const FIELDS: [&str; 12] = [
     "name",
@@ -143,7 +141,7 @@ fn read(form: &mut Form, addresses: &Addresses) -> Option<Value> {
     let address = match addresses.find(form.get("ship_to")) {
         Some(known) => known.postal.clone(),
         None => {
-            form.require(&ADDRESS_FIELDS);
+            form.require(&Postal::REQUIRED);
             form.address()
         }
     };

@@ -2,9 +2,9 @@
 
 use maud::{Markup, html};
 
-use super::Frame;
 use super::fields::{self, Field, form_token, summary, tick};
 use super::orders::account_crumbs;
+use super::{Frame, nothing_yet};
 use crate::domain::account::{Address, Addresses, User};
 use crate::forms::Form;
 
@@ -97,12 +97,11 @@ impl Frame {
             (account_crumbs("Addresses"))
             h1 class="title" { "Your addresses" }
             @if addresses.items.is_empty() {
-                div class="notice" {
-                    img src="/assets/no-picture.svg" alt="" width="144" height="144";
-                    h2 { "No address yet" }
-                    p { "One that is kept here need not be typed when you order." }
-                    a class="button" href="/account/addresses/new" { "Add an address" }
-                }
+                (nothing_yet(
+                    "No address yet",
+                    "One that is kept here need not be typed when you order.",
+                    ("/account/addresses/new", "Add an address"),
+                ))
             } @else {
                 ul class="tiles" { @for address in &addresses.items { (card(address, token)) } }
                 div class="more" { a class="button" href="/account/addresses/new" { "Add an address" } }

@@ -2,8 +2,8 @@
 
 use maud::{Markup, html};
 
-use super::Frame;
 use super::fields::form_token;
+use super::{Frame, nothing_yet};
 use crate::domain::account::{Notification, Notifications};
 use crate::domain::moment;
 use crate::domain::order::{self, Order, OrderList};
@@ -15,12 +15,11 @@ impl Frame {
             (account_crumbs("Orders"))
             h1 class="title" { "Your orders" }
             @if list.items.is_empty() {
-                div class="notice" {
-                    img src="/assets/no-picture.svg" alt="" width="144" height="144";
-                    h2 { "You have not ordered anything yet" }
-                    p { "Whatever you order is listed here, with what has become of it." }
-                    a class="button" href="/" { "Look around" }
-                }
+                (nothing_yet(
+                    "You have not ordered anything yet",
+                    "Whatever you order is listed here, with what has become of it.",
+                    ("/", "Look around"),
+                ))
             } @else {
                 ul class="entries" { @for order in &list.items { (entry(order)) } }
                 (pages("/orders", list.next_cursor.as_deref(), first, "Older orders"))
@@ -70,12 +69,11 @@ impl Frame {
             (account_crumbs("Notifications"))
             h1 class="title" { "Notifications" }
             @if list.items.is_empty() {
-                div class="notice" {
-                    img src="/assets/no-picture.svg" alt="" width="144" height="144";
-                    h2 { "Nothing to tell yet" }
-                    p { "Confirmations, receipts and news of your parcels come here." }
-                    a class="button" href="/" { "Look around" }
-                }
+                (nothing_yet(
+                    "Nothing to tell yet",
+                    "Confirmations, receipts and news of your parcels come here.",
+                    ("/", "Look around"),
+                ))
             } @else {
                 ul class="messages" { @for one in &list.items { (message(one, token)) } }
                 (pages("/notifications", list.next_cursor.as_deref(), first, "Older notifications"))
