@@ -43,6 +43,9 @@ const OWN_HOSTS: [&str; 6] = [
 /// Those with tests that start Redis servers.
 const WITH_REDIS: [&str; 3] = ["host", "standalone", "chaos"];
 
+/// Those with tests that others' programs look on: Prometheus, and OpenTelemetry for Python.
+const WITH_OBSERVERS: [&str; 2] = ["standalone", "journey"];
+
 /// Those with tests that start libSQL servers.
 const WITH_SQLD: [&str; 2] = ["host", "standalone"];
 
@@ -209,7 +212,7 @@ impl Session {
         {
             cargo.env("SOUK_NO_REDIS", format!("no redis-server: {error:#}"));
         }
-        if suite == "standalone" {
+        if WITH_OBSERVERS.contains(&suite) {
             self.provide_observers(&mut cargo);
         }
         if WITH_SQLD.contains(&suite) {

@@ -42,12 +42,17 @@ mod network {
         own.ok_or_else(|| Failure::Consumer("it does not subscribe any more".into()))
     }
 
-    /// Has a consumer take an event.
+    /// Has a consumer take an event. That belongs to the trace in which the event happened, whoever makes the round; the call says so
+    /// itself, and the event does not.
     pub async fn deliver(context: &Context, consumer: &str, event: &Event) -> Result<(), Failure> {
-        let context = context.unhurried();
+        let context = context.on_behalf_of(None, event.traceparent.as_deref());
+        let event = Event {
+            traceparent: None,
+            ..event.clone()
+        };
         let policy = policy_of(consumer)?;
         let call = Call::new(&context, Method::POST, policy, "/internal/events")
-            .json(event)
+            .json(&event)
             .header(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         match call.send().await {
             Ok(response) if response.status().is_success() => Ok(()),

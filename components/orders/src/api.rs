@@ -198,6 +198,7 @@ async fn prepare(
         saga: Saga::new(lease, token.token, cart_version, now()),
         refunded: 0,
         request_id: Some(context.request_id().to_owned()),
+        traceparent: context.traceparent().map(str::to_owned),
         history: Vec::new(),
     };
     let events = order.apply(first, now());

@@ -200,6 +200,8 @@ pub struct Order {
     pub refunded: i64,
     /// The request that placed it; none of an order that is older than this field.
     pub request_id: Option<String>,
+    /// The trace of that request, as W3C Trace Context has it; none where it came without one.
+    pub traceparent: Option<String>,
     /// Where it was read as well.
     pub history: Vec<HistoryEntry>,
 }
@@ -341,6 +343,7 @@ pub mod tests {
             saga: Saga::new("lease".into(), "token".into(), None, 0),
             refunded: 0,
             request_id: None,
+            traceparent: None,
             history: Vec::new(),
         }
     }

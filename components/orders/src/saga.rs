@@ -268,7 +268,7 @@ pub async fn resume(context: &Context) -> Result<(), Problem> {
     let mut taken_up = Vec::new();
     for due in due {
         let (settled, waits) = oneshot::channel();
-        spawn(take_up(Neighbours::new(context.unhurried()), due, settled)).await;
+        spawn(take_up(context.clone(), due, settled)).await;
         taken_up.push(waits);
     }
     _ = within(until(now() + BUDGET), join_all(taken_up)).await;
@@ -281,13 +281,19 @@ pub async fn wake(context: &Context, order_id: &str) -> Result<(), Error> {
         return Ok(());
     };
     let (settled, _) = oneshot::channel();
-    spawn(take_up(Neighbours::new(context.unhurried()), due, settled)).await;
+    spawn(take_up(context.clone(), due, settled)).await;
     Ok(())
 }
 
-async fn take_up(neighbours: Neighbours, due: Due, settled: oneshot::Sender<()>) {
+/// It goes on under the id and in the trace of the request that placed the order: there it is looked for.
+async fn take_up(context: Context, due: Due, settled: oneshot::Sender<()>) {
     match claim(&due).await {
-        Ok(Some(order)) => run(neighbours, order, now(), now(), settled).await,
+        Ok(Some(order)) => {
+            let (request_id, traceparent) =
+                (order.request_id.as_deref(), order.traceparent.as_deref());
+            let neighbours = Neighbours::new(context.on_behalf_of(request_id, traceparent));
+            run(neighbours, order, now(), now(), settled).await;
+        }
         Ok(None) => {}
         Err(error) => complain(&due.id, &error),
     }

@@ -28,12 +28,20 @@ const MIGRATIONS: &[Migration] = &[
         name: "0004_operators",
         sql: include_str!("../migrations/0004_operators.sql"),
     },
+    Migration {
+        name: "0005_traces",
+        sql: include_str!("../migrations/0005_traces.sql"),
+    },
 ];
 
 static DATABASE: Database = Database::new("orders", MIGRATIONS);
 
-/// What the triggers write for others to know.
-pub static OUTBOX: Outbox = Outbox::new("orders", MIGRATIONS);
+/// What the triggers write for others to know. What comes of placing an order belongs to the trace of that request, who else's it is that
+/// publishes it; what becomes of the order days later does not.
+pub static OUTBOX: Outbox = Outbox::new("orders", MIGRATIONS).traced_by(
+    "iif(type IN ('order.placed', 'order.confirmed', 'order.rejected'), \
+     (SELECT traceparent FROM orders WHERE orders.id = outbox.subject), NULL)",
+);
 
 /// The columns of an [`Order`], in the order it is read.
 macro_rules! order {
@@ -41,7 +49,8 @@ macro_rules! order {
         "orders.id, orders.user_id, orders.request_hash, orders.status, orders.reason, orders.details, orders.items, \
          orders.total_amount, orders.currency, orders.shipping_address, orders.card_brand, orders.card_last4, \
          orders.carrier, orders.tracking, orders.created_at, orders.answer_status, orders.step, orders.attempt, \
-         orders.lease, orders.due_at, orders.give_up_at, orders.payment_token, orders.cart_version, orders.refunded, orders.request_id"
+         orders.lease, orders.due_at, orders.give_up_at, orders.payment_token, orders.cart_version, orders.refunded, orders.request_id, \
+         orders.traceparent"
     };
 }
 
@@ -85,6 +94,7 @@ impl FromRow for Order {
             },
             refunded: row.take()?,
             request_id: row.take()?,
+            traceparent: row.take()?,
             history: row
                 .take::<Option<Json<_>>>()?
                 .map(|Json(history)| history)
@@ -121,8 +131,8 @@ async fn write<T: FromRow>(
 pub async fn insert(order: &Order, key: &str, events: &[Event]) -> Result<bool, Error> {
     const SQL: &str = "INSERT INTO orders (id, user_id, idempotency_key, request_hash, items, total_amount, currency, \
                        shipping_address, card_brand, card_last4, payment_token, cart_version, step, attempt, lease, due_at, \
-                       give_up_at, saga_events, request_id) \
-                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19) \
+                       give_up_at, saga_events, request_id, traceparent) \
+                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20) \
                        ON CONFLICT (user_id, idempotency_key) DO NOTHING \
                        ON CONFLICT (user_id, cart_version) WHERE step <> 'done' DO NOTHING RETURNING 1";
     let saga = &order.saga;
@@ -150,6 +160,7 @@ pub async fn insert(order: &Order, key: &str, events: &[Event]) -> Result<bool, 
         saga.give_up_at.into(),
         json(&events),
         order.request_id.as_deref().into(),
+        order.traceparent.as_deref().into(),
     ];
     Ok(write::<()>(SQL, parameters).await?.is_some())
 }

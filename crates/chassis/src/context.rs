@@ -86,6 +86,19 @@ impl Context {
         }
     }
 
+    /// The same, for work that nobody waits for, and that another request began: the calls for it go on under that one's id and in its
+    /// trace, as far as these are known.
+    pub fn on_behalf_of(&self, request_id: Option<&str>, traceparent: Option<&str>) -> Self {
+        let value = |text: Option<&str>| text.and_then(|text| HeaderValue::from_str(text).ok());
+        let traceparent = value(traceparent);
+        Self {
+            request_id: value(request_id).unwrap_or_else(|| self.request_id.clone()),
+            tracestate: self.tracestate.clone().filter(|_| traceparent.is_none()),
+            traceparent: traceparent.or_else(|| self.traceparent.clone()),
+            ..self.unhurried()
+        }
+    }
+
     /// Refuses to begin with something that takes so many milliseconds when nobody will wait for it so long.
     pub fn require_time(&self, ms: u32) -> Result<(), Problem> {
         let left = self
@@ -104,10 +117,14 @@ impl Context {
         self.request_id.to_str().unwrap_or_default()
     }
 
+    /// The trace context as text, if it came with one.
+    pub fn traceparent(&self) -> Option<&str> {
+        self.traceparent.as_ref()?.to_str().ok()
+    }
+
     /// The id of the trace it belongs to, if it came with one.
     pub fn trace_id(&self) -> Option<&str> {
-        let traceparent = self.traceparent.as_ref()?.to_str().ok()?;
-        let id = traceparent.split('-').nth(1)?;
+        let id = self.traceparent()?.split('-').nth(1)?;
         let is_id = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
         is_id.then_some(id)
     }
@@ -278,6 +295,28 @@ mod tests {
             Err(504),
             "it only gets less"
         );
+    }
+
+    #[test]
+    fn what_another_request_began_goes_on_in_its_name() {
+        let came = [
+            (REQUEST_ID, HeaderValue::from_static("mine")),
+            (TRACEPARENT, HeaderValue::from_static("here")),
+            (TRACESTATE, HeaderValue::from_static("vendor=1")),
+        ];
+        let mine = Context::anonymous("test", &came.into_iter().collect());
+        let its = mine.on_behalf_of(Some("its"), Some("there"));
+        assert_eq!(
+            (its.request_id(), its.traceparent()),
+            ("its", Some("there"))
+        );
+        assert_eq!(its.tracestate, None, "that was of the other trace");
+        let unknown = mine.on_behalf_of(None, None);
+        assert_eq!(
+            (unknown.request_id(), unknown.traceparent()),
+            ("mine", Some("here"))
+        );
+        assert!(unknown.tracestate.is_some());
     }
 
     #[test]

@@ -35,6 +35,11 @@ pub struct Event {
     /// What `data` keeps to: `/schemas/<type>/<version>`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dataschema: Option<String>,
+    /// The place in a trace at which it happened, by CloudEvents'
+    /// [Distributed Tracing](https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/extensions/distributed-tracing.md) extension, where that is
+    /// known. Consumers are given it as the header of the same name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
     /// What there is to know about it.
     pub data: Map<String, Value>,
 }
@@ -71,6 +76,7 @@ impl FromFields for Event {
             subject: fields.required("subject", fields::line(1..=200)),
             time: fields.required("time", fields::line(1..=40)),
             dataschema: fields.optional("dataschema", fields::line(1..=200)),
+            traceparent: fields.optional("traceparent", fields::line(1..=200)),
             data: fields.required("data", object()),
         }
     }

@@ -38,6 +38,8 @@ pub struct Outbox {
     service: &'static str,
     /// The service's own database. How far it is published need not survive a power cut: the broker knows what it has.
     database: Database,
+    /// The expression of SQL for where an event happened.
+    traceparent: &'static str,
     look: Every,
 }
 
@@ -47,8 +49,16 @@ impl Outbox {
         Self {
             service,
             database: Database::new(service, migrations).synchronous(Synchronous::Normal),
+            traceparent: "NULL",
             look: Every::new(LOOK_EVERY),
         }
+    }
+
+    /// Has events say in which trace they happened where an expression of SQL, for a row of `outbox`, gives it in the form of the header
+    /// `traceparent`. Where it is null, that is the trace of whoever publishes the event.
+    pub const fn traced_by(mut self, expression: &'static str) -> Self {
+        self.traceparent = expression;
+        self
     }
 
     /// Publishes beside a request, and after its answer, what there is: after each that may have changed something, and now and
@@ -78,7 +88,8 @@ impl Outbox {
             let Some(last) = batch.last().map(|entry| entry.position) else {
                 return Ok(self.progress(published).await.map(drop)?);
             };
-            let events: Vec<_> = batch.into_iter().map(|entry| entry.event).collect();
+            let events = batch.into_iter().map(|entry| entry.event_within(context));
+            let events: Vec<_> = events.collect();
             if let Err(why) = broker::publish(context, &events).await {
                 self.postpone().await?;
                 return Err(why);
@@ -126,10 +137,13 @@ impl Outbox {
 
     /// The next events after a position, as many as make a batch.
     async fn after(&self, position: i64) -> Result<Vec<Entry>, Error> {
-        const SQL: &str = "SELECT position, ?3, id, type, version, subject, time, data, length(data) FROM outbox \
-                           WHERE position > ?1 ORDER BY position LIMIT ?2";
+        let sql = format!(
+            "SELECT position, ?3, id, type, version, subject, time, {}, data, length(data) FROM outbox \
+             WHERE position > ?1 ORDER BY position LIMIT ?2",
+            self.traceparent
+        );
         let parameters = [position.into(), BATCH.into(), source(self.service).into()];
-        let mut entries: Vec<Entry> = self.database.read(SQL, parameters).await?;
+        let mut entries: Vec<Entry> = self.database.read(&sql, parameters).await?;
         entries.truncate(length_of_batch(&entries));
         Ok(entries)
     }
@@ -172,6 +186,17 @@ struct Entry {
     bytes: usize,
 }
 
+impl Entry {
+    /// The event, in the trace it happened in, else in that of whoever publishes it, who mostly has just made the change.
+    fn event_within(self, context: &Context) -> Event {
+        let here = || context.traceparent().map(str::to_owned);
+        Event {
+            traceparent: self.event.traceparent.or_else(here),
+            ..self.event
+        }
+    }
+}
+
 impl FromRow for Entry {
     fn from_row(row: &mut Row) -> Result<Self, Error> {
         let position = row.take()?;
@@ -187,6 +212,7 @@ impl FromRow for Entry {
                 kind,
                 subject: row.take()?,
                 time: row.take()?,
+                traceparent: row.take()?,
                 data: row.take::<souk_store::Json<_>>()?.0,
             },
             // Characters of three bytes are the longest that are common.
@@ -228,6 +254,28 @@ mod tests {
         assert_eq!(event.dataschema.as_deref(), Some("/schemas/thing.made/1"));
         assert_eq!(event.data["size"], 1);
         assert_eq!(event.id.len(), 36);
+    }
+
+    #[test]
+    fn an_event_is_of_the_trace_it_happened_in_or_else_of_its_publishers() {
+        const TRACED: Outbox =
+            Outbox::new("things", &[MIGRATION]).traced_by("iif(subject = 't1', 'its own', NULL)");
+        ["t1", "t2"].into_iter().for_each(add);
+        let publisher = Context {
+            service: "things",
+            request_id: http::HeaderValue::from_static("r1"),
+            traceparent: Some(http::HeaderValue::from_static("the publisher's")),
+            tracestate: None,
+            caller: None,
+            deadline: None,
+            load: None,
+        };
+        block_on(TRACED.publish(&publisher));
+        let traces = broker::published().into_iter().map(|it| it.traceparent);
+        assert_eq!(
+            traces.collect::<Option<Vec<_>>>().unwrap(),
+            ["its own", "the publisher's"]
+        );
     }
 
     #[test]

@@ -20,3 +20,4 @@ mod refunds;
 mod resilience;
 mod shopping;
 mod storefront;
+mod trace;

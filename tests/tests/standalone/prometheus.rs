@@ -2,7 +2,8 @@
 
 use crate::telemetry::{span, traces_of};
 use crate::{SERVICE_KEY, Service};
-use souk_tests::{Launch, Prometheus, promtool, skipped, souk_only};
+use souk_tests::{Host, Launch, Prometheus, promtool, skipped, souk_only};
+use std::time::{Duration, Instant};
 
 const NONE: &str = "there is no Prometheus on the PATH; Debian has it in `prometheus`";
 
@@ -36,8 +37,20 @@ fn the_alerts_warn_of_what_they_say() {
     }
 }
 
-/// How many requests there are, a quarter of which find nothing, which is an answer.
-const REQUESTS: usize = 2_000;
+/// For how long the shop is asked, while Prometheus looks.
+const A_MINUTE: Duration = Duration::from_secs(65);
+
+/// How often each of those who ask does, and how many they are.
+const PACE: Duration = Duration::from_millis(20);
+const ASKING: usize = 4;
+
+/// What is asked, and how it is answered: a quarter of it with nothing, which is an answer.
+const ASKED: [(&str, u16); 4] = [
+    ("/api/products/none", 404),
+    ("/api/products?limit=1", 200),
+    ("/api/products?limit=2", 200),
+    ("/api/categories", 200),
+];
 
 #[test]
 fn prometheus_counts_what_was_asked() {
@@ -50,21 +63,32 @@ fn prometheus_counts_what_was_asked() {
         .runtime_config("runtime-config.toml")
         .variable("service_key", SERVICE_KEY)
         .env("OTEL_EXPORTER_OTLP_ENDPOINT", &telemetry.host.url)
+        // What comes in large lumps has no even rate.
+        .env("OTEL_BSP_SCHEDULE_DELAY", "200")
         .start();
-    for number in 0..REQUESTS {
-        let (path, status) = match number % 4 {
-            0 => ("/api/products/none", 404),
-            _ => ("/api/products?limit=1", 200),
-        };
-        assert_eq!(products.get(path).status, status);
+    let counts = ask_for_a_minute(&products);
+    let all: usize = counts.iter().sum();
+    let of_route = |route: &str| {
+        format!("souk_request_duration_seconds_count{{service=\"products\",route=\"{route}\"}}")
+    };
+    for (query, asked) in [
+        (
+            "sum(souk_request_duration_seconds_count{service=\"products\"})".into(),
+            all,
+        ),
+        (of_route("/api/products/{id}"), counts[0]),
+        (of_route("/api/products"), counts[1] + counts[2]),
+        (of_route("/api/categories"), counts[3]),
+    ] {
+        let asked = asked as f64;
+        let counted = prometheus.await_value(&query, |count| count >= asked);
+        assert_within_one_percent(&query, counted, asked);
     }
-    let (asked, one_percent) = (REQUESTS as f64, REQUESTS as f64 / 100.0);
-    let count = "sum(souk_request_duration_seconds_count{service=\"products\"})";
-    let counted = prometheus.await_value(count, |count| count >= asked);
-    assert!(
-        (counted - asked).abs() <= one_percent,
-        "{counted} of {asked}"
-    );
+    // The middle of the minute, seen a few seconds later: what is asked at an even pace has a rate.
+    let rate =
+        "sum(rate(souk_request_duration_seconds_count{service=\"products\"}[40s] offset 10s))";
+    let rate_was = ASKING as f64 / PACE.as_secs_f64();
+    assert_within_one_percent(rate, prometheus.await_value(rate, |_| true), rate_was);
     let errors = "sum(souk_request_errors_total{service=\"products\"})";
     let errors = prometheus.await_value(errors, |_| true);
     assert!(
@@ -74,4 +98,34 @@ fn prometheus_counts_what_was_asked() {
     let median = "histogram_quantile(0.5, sum by (le) (souk_request_duration_seconds_bucket{service=\"products\"}))";
     let median = prometheus.await_value(median, |median| median > 0.0);
     assert!(median > 0.0 && median < 1.0, "{median} s");
+}
+
+/// Asks at an even pace; how often each of [`ASKED`] was.
+fn ask_for_a_minute(products: &Host) -> [usize; 4] {
+    let until = Instant::now() + A_MINUTE;
+    let counts = std::thread::scope(|scope| {
+        let asking = [(); ASKING].map(|()| scope.spawn(|| ask_until(products, until)));
+        asking.map(|asking| asking.join().unwrap())
+    });
+    std::array::from_fn(|index| counts.iter().map(|count| count[index]).sum())
+}
+
+fn ask_until(products: &Host, until: Instant) -> [usize; 4] {
+    let (mut counts, mut next) = ([0; 4], Instant::now());
+    for index in (0..ASKED.len()).cycle() {
+        std::thread::sleep(next.saturating_duration_since(Instant::now()));
+        next += PACE;
+        if next > until {
+            break;
+        }
+        let (path, status) = ASKED[index];
+        assert_eq!(products.get(path).status, status);
+        counts[index] += 1;
+    }
+    counts
+}
+
+fn assert_within_one_percent(query: &str, counted: f64, asked: f64) {
+    let off = (counted - asked).abs() / asked;
+    assert!(off <= 0.01, "{query} is {counted}, not {asked}");
 }

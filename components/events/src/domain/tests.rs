@@ -13,6 +13,7 @@ pub fn event(id: i64, subject: &str) -> Event {
         subject: subject.into(),
         time: "2026-01-01T00:00:00.000Z".into(),
         dataschema: None,
+        traceparent: None,
         data: json!({"n": id}).as_object().unwrap().clone(),
     }
 }
