@@ -191,8 +191,17 @@ pub struct Event {
     pub subject: String,
     /// When.
     pub time: String,
+    /// In which trace, if that is known.
+    pub traceparent: Option<String>,
     /// What there is to know about it.
     pub data: Map<String, Value>,
+}
+
+impl Event {
+    /// The id of the trace in which it happened and was delivered.
+    pub fn trace(&self) -> Option<&str> {
+        self.traceparent.as_deref()?.split('-').nth(1)
+    }
 }
 
 /// How a consumer of events is doing.

@@ -21,7 +21,7 @@ impl Console {
             (filter(asked, "subject", "Subject", "text"))
             (filter(asked, "source", "Source", "text"))
         };
-        let columns = ["Position", "What", "Of", "When", "Source", "Data"];
+        let columns = ["Position", "What", "Of", "When", "Trace", "Source", "Data"];
         let rows = html! {
             @for one in &list.items {
                 tr {
@@ -87,6 +87,7 @@ impl Console {
             "Tries",
             "Again",
             "When",
+            "Trace",
             "Source",
             "Data",
         ];
@@ -154,6 +155,7 @@ fn more_cells(event: &Event) -> Markup {
     let data = serde_json::to_string_pretty(&Value::Object(event.data.clone()));
     html! {
         td { (time(&event.time)) }
+        td { @if let Some(trace) = event.trace() { a href={ "/console/traces/" (trace) } { "Trace" span class="hidden" { " of " (event.id) } } } }
         td { (event.source.trim_start_matches("/services/")) }
         td {
             details {
@@ -205,6 +207,7 @@ mod tests {
                 kind: "order.confirmed".into(),
                 subject: "o1".into(),
                 time: "2026-01-31T12:00:00Z".into(),
+                traceparent: Some("00-7ace-5a-01".into()),
                 data: [("total".to_owned(), 5.into())].into_iter().collect(),
             },
         }
@@ -230,6 +233,7 @@ mod tests {
         );
         assert!(page.contains("value=\"secret\"") && page.contains("409: no"));
         assert!(page.contains("href=\"/console/orders/o1\""));
+        assert!(page.contains("href=\"/console/traces/7ace\""));
     }
 
     #[test]
