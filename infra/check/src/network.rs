@@ -23,6 +23,11 @@ const INTERNET: &str = "the internet";
 const INGRESS: &str = "the controller of the Ingress";
 const DNS: &str = "DNS";
 
+/// What is known of who is in a namespace that is not ours.
+fn other_namespace(name: &str) -> String {
+    format!("the namespace {name}")
+}
+
 /// Checks all policies.
 pub fn check(objects: &[Object], shop: &Shop) -> Vec<Problem> {
     let pods = policies::pods(objects);
@@ -341,6 +346,31 @@ pub mod tests {
                 "{advice}: {problems:#?}"
             );
         }
+    }
+
+    #[test]
+    fn who_is_to_send_telemetry_may_reach_the_collector_and_nobody_else_does() {
+        let executor = json!({"kind": "SpinAppExecutor", "metadata": {"name": "containerd-shim-spin", "namespace": "souk"},
+            "spec": {"deploymentConfig": {"otel": {"exporter_otlp_endpoint": "http://collector.observability:4318"}}}});
+        let policy = json!({"kind": "NetworkPolicy", "metadata": {"name": "souk-collector", "namespace": "souk"}, "spec": {
+            "podSelector": {"matchExpressions": [{"key": "core.spinkube.dev/app-name", "operator": "Exists"}]}, "policyTypes": ["Egress"],
+            "egress": [{"to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "observability"}}}], "ports": [{"port": 4318}]}]}});
+        let found = |more: &[&Value]| {
+            let mut objects = objects();
+            objects.extend(more.iter().map(|value| Object {
+                file: "parts/observability".into(),
+                value: (*value).clone(),
+            }));
+            check(&objects, &shop())
+        };
+        let right = found(&[&executor, &policy]);
+        assert!(right.is_empty(), "{right:#?}");
+        let unreached = found(&[&executor]);
+        assert_eq!(unreached.len(), 2, "{unreached:#?}");
+        assert!(unreached.iter().all(|it| it.advice.contains(
+            "to reach the namespace observability on port 4318, for containerd-shim-spin names"
+        )));
+        assert_eq!(found(&[&policy]).len(), 2, "nothing needs it");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::policies::Pod;
-use super::{APP_PORT, DNS, DNS_PORT, End, Flow, INGRESS, INTERNET, Needed};
+use super::{APP_PORT, DNS, DNS_PORT, End, Flow, INGRESS, INTERNET, Needed, other_namespace};
 use crate::apps::{app_name, variable};
 use crate::objects::{Object, list, number, of_kind, text};
 use crate::problem::Problem;
@@ -19,6 +19,7 @@ pub fn all(objects: &[Object], pods: &[Pod<'_>], shop: &Shop) -> (Needed, Vec<Pr
     needs.of_services(objects, shop);
     needs.of_the_ticker(objects);
     needs.of_the_ingress(objects, shop);
+    needs.of_telemetry(objects);
     needs.of_names();
     (needs.flows, needs.problems)
 }
@@ -137,6 +138,32 @@ impl Needs {
         }
     }
 
+    /// What an executor has its pods send goes to another namespace, from which the gateway is asked for metrics.
+    fn of_telemetry(&mut self, objects: &[Object]) {
+        for executor in of_kind(objects, "SpinAppExecutor") {
+            let endpoint =
+                text(&executor.spec()["deploymentConfig"]["otel"]["exporter_otlp_endpoint"]);
+            let (host, port) = authority(&endpoint);
+            let Some((_, namespace)) = host.split_once('.') else {
+                continue;
+            };
+            let receiver = other_namespace(namespace);
+            let is_of = |app: &&Object| app.spec()["executor"] == executor.name();
+            for app in of_kind(objects, "SpinApp").filter(is_of) {
+                let reason = format!("{} names {endpoint}", executor.name());
+                self.flow(End::Egress, app.name(), &receiver, port, &reason);
+            }
+            let reason = "Prometheus asks it for /metrics";
+            self.flow(
+                End::Ingress,
+                &app_name("gateway"),
+                &receiver,
+                APP_PORT,
+                reason,
+            );
+        }
+    }
+
     /// Who calls anybody asks DNS where they are.
     fn of_names(&mut self) {
         let calls = self.flows.keys().filter(|flow| flow.end == End::Egress);
@@ -192,18 +219,7 @@ enum Place {
 }
 
 fn place(url: &str, namespace: &str) -> Place {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
-    let authority = rest.split('/').next().unwrap_or_default();
-    let authority = authority.rsplit('@').next().unwrap_or_default();
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) => (host, port.parse().ok()),
-        None => (authority, None),
-    };
-    let port = port.unwrap_or(match scheme {
-        "https" => 443,
-        "redis" => 6379,
-        _ => 80,
-    });
+    let (host, port) = authority(url);
     if host.ends_with(".invalid") || host.ends_with(".spin.internal") || host.starts_with("127.") {
         return Place::Nowhere;
     }
@@ -211,6 +227,23 @@ fn place(url: &str, namespace: &str) -> Place {
         Some((name, rest)) if rest == namespace => Place::Inside(name.into(), port),
         _ => Place::Outside(port),
     }
+}
+
+/// The host and the port of a URL.
+fn authority(url: &str) -> (&str, u16) {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+    let authority = rest.split('/').next().unwrap_or_default();
+    let authority = authority.rsplit('@').next().unwrap_or_default();
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) => (host, port.parse().ok()),
+        None => (authority, None),
+    };
+    let usual = match scheme {
+        "https" => 443,
+        "redis" => 6379,
+        _ => 80,
+    };
+    (host, port.unwrap_or(usual))
 }
 
 /// Where a granted host leads, with what the SpinApp sets its variables to. What comes from a secret can be anywhere outside.
