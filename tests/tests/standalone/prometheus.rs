@@ -4,7 +4,7 @@ use crate::telemetry::{span, traces_of};
 use crate::{SERVICE_KEY, Service};
 use souk_tests::{Launch, Prometheus, promtool, skipped, souk_only};
 
-const NONE: &str = "there is no Prometheus on the PATH; Debian has it in `prometheus`";
+pub const NONE: &str = "there is no Prometheus on the PATH; Debian has it in `prometheus`";
 
 #[test]
 fn promtool_finds_nothing_wrong_with_the_metrics() {
