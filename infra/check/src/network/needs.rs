@@ -138,7 +138,7 @@ impl Needs {
         }
     }
 
-    /// What an executor has its pods send goes to another namespace, from which the gateway is asked for metrics.
+    /// What an executor has its pods send goes to a Collector in another namespace.
     fn of_telemetry(&mut self, objects: &[Object]) {
         for executor in of_kind(objects, "SpinAppExecutor") {
             let endpoint =
@@ -153,14 +153,6 @@ impl Needs {
                 let reason = format!("{} names {endpoint}", executor.name());
                 self.flow(End::Egress, app.name(), &receiver, port, &reason);
             }
-            let reason = "Prometheus asks it for /metrics";
-            self.flow(
-                End::Ingress,
-                &app_name("gateway"),
-                &receiver,
-                APP_PORT,
-                reason,
-            );
         }
     }
 
