@@ -23,11 +23,6 @@ const INTERNET: &str = "the internet";
 const INGRESS: &str = "the controller of the Ingress";
 const DNS: &str = "DNS";
 
-/// What is known of who is in a namespace that is not ours.
-fn other_namespace(name: &str) -> String {
-    format!("the namespace {name}")
-}
-
 /// Checks all policies.
 pub fn check(objects: &[Object], shop: &Shop) -> Vec<Problem> {
     let pods = policies::pods(objects);
@@ -349,6 +344,19 @@ pub mod tests {
     }
 
     #[test]
+    fn a_store_without_a_policy_is_found() {
+        let mut shop = shop();
+        shop.services
+            .get_mut("carts")
+            .unwrap()
+            .databases
+            .insert("orders".into());
+        let problems = check(&objects(), &shop);
+        assert_eq!(problems.len(), 2, "{problems:#?}");
+        assert!(problems.iter().all(|problem| problem.advice.contains("allow souk-carts to reach souk-orders-db on port 8080, for components/carts/spin.toml grants the store orders")));
+    }
+
+    #[test]
     fn who_is_to_send_telemetry_may_reach_the_collector_and_nobody_else_does() {
         let executor = json!({"kind": "SpinAppExecutor", "metadata": {"name": "containerd-shim-spin", "namespace": "souk"},
             "spec": {"deploymentConfig": {"otel": {"exporter_otlp_endpoint": "http://collector.observability:4318"}}}});
@@ -371,19 +379,6 @@ pub mod tests {
             "to reach the namespace observability on port 4318, for containerd-shim-spin names"
         )));
         assert_eq!(found(&[&policy]).len(), 2, "nothing needs it");
-    }
-
-    #[test]
-    fn a_store_without_a_policy_is_found() {
-        let mut shop = shop();
-        shop.services
-            .get_mut("carts")
-            .unwrap()
-            .databases
-            .insert("orders".into());
-        let problems = check(&objects(), &shop);
-        assert_eq!(problems.len(), 2, "{problems:#?}");
-        assert!(problems.iter().all(|problem| problem.advice.contains("allow souk-carts to reach souk-orders-db on port 8080, for components/carts/spin.toml grants the store orders")));
     }
 
     #[test]

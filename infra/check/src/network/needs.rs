@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::policies::Pod;
-use super::{APP_PORT, DNS, DNS_PORT, End, Flow, INGRESS, INTERNET, Needed, other_namespace};
+use super::policies::{Pod, other_namespace};
+use super::{APP_PORT, DNS, DNS_PORT, End, Flow, INGRESS, INTERNET, Needed};
 use crate::apps::{app_name, variable};
 use crate::objects::{Object, list, number, of_kind, text};
 use crate::problem::Problem;
@@ -17,9 +17,9 @@ pub fn all(objects: &[Object], pods: &[Pod<'_>], shop: &Shop) -> (Needed, Vec<Pr
         problems: Vec::new(),
     };
     needs.of_services(objects, shop);
+    needs.of_telemetry(objects);
     needs.of_the_ticker(objects);
     needs.of_the_ingress(objects, shop);
-    needs.of_telemetry(objects);
     needs.of_names();
     (needs.flows, needs.problems)
 }
@@ -89,6 +89,24 @@ impl Needs {
         }
     }
 
+    /// What an executor has its pods send goes to a Collector in another namespace.
+    fn of_telemetry(&mut self, objects: &[Object]) {
+        for executor in of_kind(objects, "SpinAppExecutor") {
+            let endpoint =
+                text(&executor.spec()["deploymentConfig"]["otel"]["exporter_otlp_endpoint"]);
+            let (host, port) = authority(&endpoint);
+            let Some((_, namespace)) = host.split_once('.') else {
+                continue;
+            };
+            let receiver = other_namespace(namespace);
+            let is_of = |app: &&Object| app.spec()["executor"] == executor.name();
+            for app in of_kind(objects, "SpinApp").filter(is_of) {
+                let reason = format!("{} names {endpoint}", executor.name());
+                self.flow(End::Egress, app.name(), &receiver, port, &reason);
+            }
+        }
+    }
+
     /// What a CronJob calls is in its arguments.
     fn of_the_ticker(&mut self, objects: &[Object]) {
         for job in of_kind(objects, "CronJob") {
@@ -134,24 +152,6 @@ impl Needs {
                     "spec.rules",
                     format!("show {name}, for spin.toml has public routes to it"),
                 ));
-            }
-        }
-    }
-
-    /// What an executor has its pods send goes to a Collector in another namespace.
-    fn of_telemetry(&mut self, objects: &[Object]) {
-        for executor in of_kind(objects, "SpinAppExecutor") {
-            let endpoint =
-                text(&executor.spec()["deploymentConfig"]["otel"]["exporter_otlp_endpoint"]);
-            let (host, port) = authority(&endpoint);
-            let Some((_, namespace)) = host.split_once('.') else {
-                continue;
-            };
-            let receiver = other_namespace(namespace);
-            let is_of = |app: &&Object| app.spec()["executor"] == executor.name();
-            for app in of_kind(objects, "SpinApp").filter(is_of) {
-                let reason = format!("{} names {endpoint}", executor.name());
-                self.flow(End::Egress, app.name(), &receiver, port, &reason);
             }
         }
     }
