@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::policies::{Pod, other_namespace};
+use super::policies::Pod;
 use super::{APP_PORT, DNS, DNS_PORT, End, Flow, INGRESS, INTERNET, Needed};
 use crate::apps::{app_name, variable};
 use crate::objects::{Object, list, number, of_kind, text};
@@ -98,7 +98,7 @@ impl Needs {
             let Some((_, namespace)) = host.split_once('.') else {
                 continue;
             };
-            let receiver = other_namespace(namespace);
+            let receiver = super::policies::other_namespace(namespace);
             let is_of = |app: &&Object| app.spec()["executor"] == executor.name();
             for app in of_kind(objects, "SpinApp").filter(is_of) {
                 let reason = format!("{} names {endpoint}", executor.name());
