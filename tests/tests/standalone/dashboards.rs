@@ -53,7 +53,8 @@ fn queries() -> Vec<(String, String)> {
     queries
 }
 
-/// Requests to the gateway that go on to orders and from there to payments, in traces of their own, the last ones with failures.
+/// Requests to the gateway that go on to orders and from there to payments, each in a trace of its own. All of them fail, so that there is
+/// something in the charts of failures.
 fn orders_are_placed(telemetry: &Service, first: u32) {
     let id = "018f0000-0000-7000-8000-000000000001";
     let paths = [
