@@ -71,10 +71,15 @@ impl Prometheus {
         }
     }
 
-    fn value(&self, query: &str) -> Option<f64> {
+    /// The answer to a query: whether it can be read, and what there is.
+    pub fn query(&self, query: &str) -> Option<Value> {
         let url = format!("{}/api/v1/query", self.url);
         let answer = client().get(url).query(&[("query", query)]).send().ok()?;
-        let answer: Value = answer.json().ok()?;
+        answer.json().ok()
+    }
+
+    fn value(&self, query: &str) -> Option<f64> {
+        let answer = self.query(query)?;
         let value = &answer["data"]["result"][0]["value"][1];
         value.as_str()?.parse().ok()
     }

@@ -8,6 +8,7 @@
 //! | [`apps`] | whether each service runs, with its variables, stores and probes |
 //! | [`settings`] | whether the template of the operator's settings has each that is taken from it |
 //! | [`network`] | whether exactly those may talk to each other who have to |
+//! | [`observability`] | whether the files for Prometheus, Grafana, Jaeger, Loki and a Collector agree with each other |
 //! | [`changed`] | which services a change concerns |
 
 use std::collections::BTreeSet;
@@ -22,6 +23,7 @@ mod apps;
 mod changed;
 mod network;
 mod objects;
+mod observability;
 mod problem;
 mod schemas;
 mod settings;
@@ -111,6 +113,11 @@ fn check(root: &Path, options: &Options) -> anyhow::Result<ExitCode> {
         sum.add(network::check(&objects, &shop));
         sum.add(settings::check(&objects, &settings));
     }
+    let files = observability::Files::read(root)?;
+    println!("{}", observability::FOLDER);
+    observability::check(&files)
+        .into_iter()
+        .for_each(|problems| sum.add(problems));
     Ok(sum.print())
 }
 

@@ -357,6 +357,31 @@ pub mod tests {
     }
 
     #[test]
+    fn who_is_to_send_telemetry_may_reach_the_collector_and_nobody_else_does() {
+        let executor = json!({"kind": "SpinAppExecutor", "metadata": {"name": "containerd-shim-spin", "namespace": "souk"},
+            "spec": {"deploymentConfig": {"otel": {"exporter_otlp_endpoint": "http://collector.observability:4318"}}}});
+        let policy = json!({"kind": "NetworkPolicy", "metadata": {"name": "souk-collector", "namespace": "souk"}, "spec": {
+            "podSelector": {"matchExpressions": [{"key": "core.spinkube.dev/app-name", "operator": "Exists"}]}, "policyTypes": ["Egress"],
+            "egress": [{"to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "observability"}}}], "ports": [{"port": 4318}]}]}});
+        let found = |more: &[&Value]| {
+            let mut objects = objects();
+            objects.extend(more.iter().map(|value| Object {
+                file: "parts/observability".into(),
+                value: (*value).clone(),
+            }));
+            check(&objects, &shop())
+        };
+        let right = found(&[&executor, &policy]);
+        assert!(right.is_empty(), "{right:#?}");
+        let unreached = found(&[&executor]);
+        assert_eq!(unreached.len(), 2, "{unreached:#?}");
+        assert!(unreached.iter().all(|it| it.advice.contains(
+            "to reach the namespace observability on port 4318, for containerd-shim-spin names"
+        )));
+        assert_eq!(found(&[&policy]).len(), 2, "nothing needs it");
+    }
+
+    #[test]
     fn a_pod_that_nothing_confines_is_found() {
         let mut objects = objects();
         objects.retain(|object| {

@@ -4,6 +4,7 @@
 mod alone;
 mod backends;
 mod carts;
+mod dashboards;
 mod events;
 mod gateway;
 mod orders;

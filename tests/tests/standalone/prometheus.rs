@@ -5,7 +5,7 @@ use crate::{SERVICE_KEY, Service};
 use souk_tests::{Host, Launch, Prometheus, promtool, skipped, souk_only};
 use std::time::{Duration, Instant};
 
-const NONE: &str = "there is no Prometheus on the PATH; Debian has it in `prometheus`";
+pub const NONE: &str = "there is no Prometheus on the PATH; Debian has it in `prometheus`";
 
 #[test]
 fn promtool_finds_nothing_wrong_with_the_metrics() {

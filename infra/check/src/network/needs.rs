@@ -17,6 +17,7 @@ pub fn all(objects: &[Object], pods: &[Pod<'_>], shop: &Shop) -> (Needed, Vec<Pr
         problems: Vec::new(),
     };
     needs.of_services(objects, shop);
+    needs.of_telemetry(objects);
     needs.of_the_ticker(objects);
     needs.of_the_ingress(objects, shop);
     needs.of_names();
@@ -84,6 +85,24 @@ impl Needs {
             if let Some(store) = stores.get(label) {
                 let reason = format!("{} grants the store {label}", service.manifest);
                 self.call(app, place(&store.url, app.namespace()), &reason);
+            }
+        }
+    }
+
+    /// What an executor has its pods send goes to a Collector in another namespace.
+    fn of_telemetry(&mut self, objects: &[Object]) {
+        for executor in of_kind(objects, "SpinAppExecutor") {
+            let endpoint =
+                text(&executor.spec()["deploymentConfig"]["otel"]["exporter_otlp_endpoint"]);
+            let (host, port) = authority(&endpoint);
+            let Some((_, namespace)) = host.split_once('.') else {
+                continue;
+            };
+            let receiver = super::policies::other_namespace(namespace);
+            let is_of = |app: &&Object| app.spec()["executor"] == executor.name();
+            for app in of_kind(objects, "SpinApp").filter(is_of) {
+                let reason = format!("{} names {endpoint}", executor.name());
+                self.flow(End::Egress, app.name(), &receiver, port, &reason);
             }
         }
     }
@@ -192,18 +211,7 @@ enum Place {
 }
 
 fn place(url: &str, namespace: &str) -> Place {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
-    let authority = rest.split('/').next().unwrap_or_default();
-    let authority = authority.rsplit('@').next().unwrap_or_default();
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) => (host, port.parse().ok()),
-        None => (authority, None),
-    };
-    let port = port.unwrap_or(match scheme {
-        "https" => 443,
-        "redis" => 6379,
-        _ => 80,
-    });
+    let (host, port) = authority(url);
     if host.ends_with(".invalid") || host.ends_with(".spin.internal") || host.starts_with("127.") {
         return Place::Nowhere;
     }
@@ -211,6 +219,23 @@ fn place(url: &str, namespace: &str) -> Place {
         Some((name, rest)) if rest == namespace => Place::Inside(name.into(), port),
         _ => Place::Outside(port),
     }
+}
+
+/// The host and the port of a URL.
+fn authority(url: &str) -> (&str, u16) {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+    let authority = rest.split('/').next().unwrap_or_default();
+    let authority = authority.rsplit('@').next().unwrap_or_default();
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) => (host, port.parse().ok()),
+        None => (authority, None),
+    };
+    let usual = match scheme {
+        "https" => 443,
+        "redis" => 6379,
+        _ => 80,
+    };
+    (host, port.unwrap_or(usual))
 }
 
 /// Where a granted host leads, with what the SpinApp sets its variables to. What comes from a secret can be anywhere outside.

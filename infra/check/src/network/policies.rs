@@ -220,9 +220,15 @@ fn namespace_of(selector: &Value) -> String {
         .collect();
     match pairs[..] {
         [("kubernetes.io/metadata.name", "kube-system")] => DNS.into(),
+        [("kubernetes.io/metadata.name", namespace)] => other_namespace(namespace),
         [("souk-ingress", "true")] => INGRESS.into(),
         _ => format!("the namespace with {selector}"),
     }
+}
+
+/// Whoever is in a namespace that is not ours.
+pub fn other_namespace(name: &str) -> String {
+    format!("the namespace {name}")
 }
 
 /// The ports a rule names; none is any. A port that the pod does not have allows nothing, and a range is as good as any.
