@@ -149,10 +149,12 @@ pub fn duration(ms: f64) -> String {
     }
 }
 
-/// How often something happens: `0.05/s`, `12/s`.
+/// How often something happens: `0.55/s`, `12/s`, and what is rare `3.1/min` or `2.0/h`.
 pub fn rate(per_second: f64) -> String {
     match per_second {
         0.0 => "0/s".into(),
+        ..0.002 => format!("{:.1}/h", per_second * 3600.0),
+        ..0.1 => format!("{:.1}/min", per_second * 60.0),
         ..1.0 => format!("{per_second:.2}/s"),
         ..10.0 => format!("{per_second:.1}/s"),
         _ => format!("{per_second:.0}/s"),
@@ -218,8 +220,8 @@ mod tests {
         let durations = [0.0, 0.25, 2.55, 12.4, 1345.0].map(duration);
         assert_eq!(durations, ["0", "0.25 ms", "2.5 ms", "12 ms", "1.3 s"]);
         assert_eq!(
-            [0.0, 0.051, 2.0, 33.3].map(rate),
-            ["0/s", "0.05/s", "2.0/s", "33/s"]
+            [0.0, 0.001, 0.051, 0.555, 2.0, 33.3].map(rate),
+            ["0/s", "3.6/h", "3.1/min", "0.56/s", "2.0/s", "33/s"]
         );
         let percents = [percent(0, 0), percent(1, 250), percent(1, 4)];
         assert_eq!(percents, ["0%", "0.4%", "25%"]);

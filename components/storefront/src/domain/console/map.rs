@@ -14,6 +14,9 @@ pub const SIZE: (f64, f64) = (960.0, 720.0);
 /// How large the box of a service is.
 pub const BOX: (f64, f64) = (124.0, 36.0);
 
+/// How much room is taken by what is written at a line.
+const LABEL: (f64, f64) = (96.0, 26.0);
+
 /// The middle of the map.
 const MIDDLE: (f64, f64) = (SIZE.0 / 2.0, SIZE.1 / 2.0);
 
@@ -150,9 +153,10 @@ pub fn draw(edges: &[Edge]) -> Map<'_> {
         let node = nodes.iter().find(|node| node.name == name);
         node.map_or(MIDDLE, |node| node.at)
     };
+    let mut taken: Vec<_> = nodes.iter().map(|node| (node.at, BOX)).collect();
     let edges = edges
         .iter()
-        .map(|edge| line(edge, at(&edge.from), at(&edge.to)));
+        .map(|edge| line(edge, at(&edge.from), at(&edge.to), &mut taken));
     Map {
         edges: edges.collect(),
         nodes,
@@ -165,23 +169,39 @@ fn on_ellipse(angle: f64) -> (f64, f64) {
     (MIDDLE.0 + x * angle.cos(), MIDDLE.1 + y * angle.sin())
 }
 
-/// A line that is bent a little to the right of who goes along it.
-fn line(edge: &Edge, from: (f64, f64), to: (f64, f64)) -> Drawn<'_> {
+/// The middle and the size of something.
+type Place = ((f64, f64), (f64, f64));
+
+/// A line that is bent a little to the right of who goes along it. What is written at it takes the first place along the line where nothing
+/// is yet.
+fn line<'a>(edge: &'a Edge, from: (f64, f64), to: (f64, f64), taken: &mut Vec<Place>) -> Drawn<'a> {
     const BEND: f64 = 0.09;
+    const SHARES: [f64; 9] = [0.4, 0.3, 0.5, 0.25, 0.6, 0.2, 0.7, 0.15, 0.8];
     let (dx, dy) = (to.0 - from.0, to.1 - from.1);
     let bend = (
         (from.0 + to.0) / 2.0 - dy * BEND,
         (from.1 + to.1) / 2.0 + dx * BEND,
     );
     let (from, to) = (leave(from, bend), leave(to, bend));
+    let mut places = SHARES.map(|share| along(from, bend, to, share)).into_iter();
+    let is_free = |at: &(f64, f64)| !taken.iter().any(|place| overlap((*at, LABEL), *place));
+    let label = places.find(is_free);
+    let label = label.unwrap_or_else(|| along(from, bend, to, SHARES[0]));
+    taken.push((label, LABEL));
     Drawn {
         edge,
         path: format!(
             "M{:.1} {:.1}Q{:.1} {:.1} {:.1} {:.1}",
             from.0, from.1, bend.0, bend.1, to.0, to.1
         ),
-        label: along(from, bend, to, 0.4),
+        label,
     }
+}
+
+/// Whether two things lie over each other.
+fn overlap((a, a_size): Place, (b, b_size): Place) -> bool {
+    let apart = |a: f64, b: f64, size: f64| (a - b).abs() >= size / 2.0;
+    !apart(a.0, b.0, a_size.0 + b_size.0) && !apart(a.1, b.1, a_size.1 + b_size.1)
 }
 
 /// Where a line that goes from the middle of a box towards a point leaves the box.
@@ -293,5 +313,30 @@ mod tests {
         }
         let paths: BTreeSet<_> = map.edges.iter().map(|edge| &edge.path).collect();
         assert_eq!(paths.len(), map.edges.len());
+    }
+
+    #[test]
+    fn what_is_written_at_a_line_lies_over_nothing() {
+        let neighbours = [
+            ("gateway", "orders"),
+            ("gateway", "products"),
+            ("gateway", "carts"),
+            ("orders", "products"),
+            ("orders", "payments"),
+            ("orders", "events"),
+            ("events", "orders"),
+            ("events", "products"),
+        ];
+        let calls = neighbours.map(|(from, to)| call(from, to, 1, 0));
+        let edges = edges(calls.to_vec(), &[]);
+        let map = draw(&edges);
+        let boxes = map.nodes.iter().map(|node| (node.at, BOX));
+        let labels = map.edges.iter().map(|edge| (edge.label, LABEL));
+        let places: Vec<_> = boxes.chain(labels).collect();
+        for (index, place) in places.iter().enumerate() {
+            for other in &places[index + 1..] {
+                assert!(!overlap(*place, *other), "{place:?} and {other:?}");
+            }
+        }
     }
 }
