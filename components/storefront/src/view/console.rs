@@ -156,6 +156,13 @@ fn live(id: &str, content: Markup) -> Markup {
     }
 }
 
+/// The same for who waits for what happens next.
+fn followed(id: &str, content: Markup) -> Markup {
+    html! {
+        div id=(id) data-refresh="1" { (content) }
+    }
+}
+
 /// What stands where a part of a page cannot be had.
 fn missing(what: &str) -> Markup {
     html! { p class="note bad" role="status" { (what) " cannot be had at the moment." } }

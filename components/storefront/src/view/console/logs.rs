@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{Console, choice, filter, filters, live, pages, tag, time};
+use super::{Console, choice, filter, filters, followed, pages, tag, time};
 use crate::domain::console::Asked;
 use crate::domain::console::traces::{self, Log, Logs};
 
@@ -31,7 +31,7 @@ impl Console {
                     a class="button quiet" href=(asked.with("cursor", "").with("follow", "1").at(LOGS)) { "Follow" }
                 }
             }
-            @if follows { (live("log", records)) } @else { (records) }
+            @if follows { (followed("log", records)) } @else { (records) }
             (pages(LOGS, asked, list.next_cursor.as_deref()))
         };
         self.page("Logs", LOGS, content)
@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn who_follows_looks_again() {
         let page = shown("level=warn&follow=1");
-        assert!(page.contains("id=\"log\" data-refresh=\"5\""));
+        assert!(page.contains("id=\"log\" data-refresh=\"1\""));
         assert!(
             page.contains("href=\"/console/logs?level=warn\""),
             "the way to stop"
