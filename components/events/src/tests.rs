@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 pub mod consumers;
+mod contracts;
 mod delivering;
 mod publishing;
 mod subscriptions;
