@@ -6,9 +6,7 @@ use souk_chassis::{FieldError, Problem};
 use uuid::Uuid;
 
 use crate::attempts::{self, Attempt};
-use crate::domain::{
-    self, Client, Counter, Credentials, Password, PasswordChange, RefreshToken,
-};
+use crate::domain::{self, Client, Counter, Credentials, Password, PasswordChange, RefreshToken};
 use crate::passwords::{self, Turn};
 use crate::settings;
 use crate::store::users::Account;

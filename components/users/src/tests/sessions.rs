@@ -263,14 +263,21 @@ fn whatever_tokens_come_in_whatever_order_the_session_is_one_persons() {
             let index = session.tokens.len().saturating_sub(1 + back);
             if !session.refresh(index, seed) {
                 let good_before = session.tokens.iter().rev();
-                assert!(good_before.take(2).all(|token| refresh(token).status == 401));
+                assert!(
+                    good_before
+                        .take(2)
+                        .all(|token| refresh(token).status == 401)
+                );
                 ended += 1;
                 break;
             }
             went_on += 1;
         }
     }
-    assert!(went_on > 20 && ended > 3, "both happen: {went_on} and {ended}");
+    assert!(
+        went_on > 20 && ended > 3,
+        "both happen: {went_on} and {ended}"
+    );
 }
 
 #[test]
