@@ -1,7 +1,7 @@
 //! A way to a server on which an answer gets lost.
 
-use crate::server::{Request, listen};
-use std::io::{Read, Write};
+use crate::server::listen;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,11 +20,12 @@ impl Lossy {
         let asked = Arc::new(AtomicUsize::new(0));
         let count = asked.clone();
         let url = listen(move |mut stream| {
-            let Some(request) = Request::read(&stream) else {
+            let Some(request) = read(&stream) else {
                 return;
             };
             let answer = ask(&server, &request);
-            if request.path != path || count.fetch_add(1, Ordering::Relaxed) > 0 {
+            let is_meant = request.split(' ').nth(1) == Some(path);
+            if !is_meant || count.fetch_add(1, Ordering::Relaxed) > 0 {
                 // A client that has gone is no concern of ours.
                 let _ = stream.write_all(&answer);
             }
@@ -38,11 +39,26 @@ impl Lossy {
     }
 }
 
+/// A request as it was written, its body in chunks; none where the client leaves before it is whole.
+fn read(stream: &TcpStream) -> Option<String> {
+    let mut reader = BufReader::new(stream);
+    let mut request = String::new();
+    let is_whole = |request: &str| match request.contains("transfer-encoding: chunked") {
+        true => request.ends_with("\r\n0\r\n\r\n"),
+        false => request.ends_with("\r\n\r\n"),
+    };
+    while !is_whole(&request) {
+        if reader.read_line(&mut request).ok()? == 0 {
+            return None;
+        }
+    }
+    Some(request)
+}
+
 /// The server's answer, after which it closes the connection.
-fn ask(server: &str, request: &Request) -> Vec<u8> {
+fn ask(server: &str, request: &str) -> Vec<u8> {
     let mut stream = TcpStream::connect(server).expect("the server");
-    let head = request.head.trim_end();
-    let request = format!("{head}\r\nconnection: close\r\n\r\n{}", request.body);
+    let request = request.replacen("\r\n", "\r\nconnection: close\r\n", 1);
     stream.write_all(request.as_bytes()).expect("a connection");
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).expect("a whole answer");

@@ -134,6 +134,10 @@ fn who_refreshes_again_for_want_of_the_answer_gets_the_same_token() {
     let again = refresh(&tokens["refresh_token"]);
     assert_eq!((first.status, again.status), (201, 201), "{}", again.text);
     assert_eq!(first.body["refresh_token"], again.body["refresh_token"]);
+    assert!(
+        !everything().contains(&text(&again.body["refresh_token"])),
+        "it is made anew, not kept"
+    );
     let (one, other) = (claims(&first.body), claims(&again.body));
     assert_eq!((one.sub, one.sid), (other.sub, other.sid));
     assert_ne!(one.jti, other.jti, "each is given an access token");
