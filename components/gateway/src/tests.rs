@@ -260,15 +260,11 @@ fn a_client_behind_a_proxy_is_who_the_proxy_says() {
     assert_eq!(left("203.0.113.9, 203.0.113.7"), "48");
     assert_eq!(left("203.0.113.7, 203.0.113.9"), "49");
     // Who has no service token says in vain whom they ask for.
-    let claims = [FROM_OUTSIDE, ("x-souk-client", "203.0.113.8")];
-    assert_eq!(
-        ask("GET", "/api/nothing", &claims).header("ratelimit-remaining"),
-        "49"
-    );
-    assert_eq!(
-        ask("GET", "/api/nothing", &claims).header("ratelimit-remaining"),
-        "48"
-    );
+    let claims = ("x-souk-client", "203.0.113.8");
+    for (headers, left) in [(&[FROM_OUTSIDE][..], "49"), (&[FROM_OUTSIDE, claims], "48")] {
+        let answer = ask("GET", "/api/nothing", headers);
+        assert_eq!(answer.header("ratelimit-remaining"), left);
+    }
 }
 
 #[test]
