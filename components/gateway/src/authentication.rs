@@ -6,10 +6,10 @@
 //! The storefront asks for its visitors, and says which address each has. Its service token is what proves that it is the storefront, and nothing else:
 //! it may do what its visitors may.
 
-use http::StatusCode;
-use http::header::{self, HeaderMap, HeaderValue};
 use std::net::IpAddr;
 
+use http::StatusCode;
+use http::header::{self, HeaderMap, HeaderValue};
 use souk_access::{Claims, Invalid};
 use souk_chassis::address::{self, TrustedProxies};
 use souk_chassis::{Caller, Context, Problem, context};
