@@ -1,7 +1,7 @@
 //! Somebody who looks at the shop's pages with a browser that runs no scripts: it keeps cookies, follows redirects and sends forms.
 
 use crate::Shop;
-use reqwest::blocking::{Client, RequestBuilder, Response};
+use reqwest::blocking::{Client, ClientBuilder, RequestBuilder, Response};
 use reqwest::header::HeaderMap;
 use scraper::{ElementRef, Html, Selector};
 use std::time::Duration;
@@ -37,11 +37,19 @@ impl Visitor {
     /// # Panics
     /// Never in practice: the settings are fixed.
     pub fn of(shop: &Shop) -> Self {
-        let client = Client::builder()
+        Self::by(shop, Client::builder())
+    }
+
+    /// The same from an address of their own, or behind a proxy, as the client has it.
+    ///
+    /// # Panics
+    /// When there is no such client.
+    pub fn by(shop: &Shop, client: ClientBuilder) -> Self {
+        let client = client
             .timeout(Duration::from_secs(30))
             .cookie_store(true)
             .build()
-            .expect("the settings are fixed");
+            .expect("a client");
         let url = shop.url.clone();
         Self { client, url }
     }

@@ -1,11 +1,17 @@
-//! Who is calling from outside: whoever shows an access token that `users` has signed.
+//! Who is calling from outside: whoever shows an access token that `users` has signed, from the address of their own.
 //!
 //! No token at all is the public. One that is not to be believed is refused on every route, also on those that need none:
 //! whoever shows a token means to be somebody, and would be surprised to be nobody.
+//!
+//! The storefront asks for its visitors, and says which address each has. Its service token is what proves that it is the storefront, and nothing else:
+//! it may do what its visitors may.
+
+use std::net::IpAddr;
 
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderValue};
 use souk_access::{Claims, Invalid};
+use souk_chassis::address::{self, TrustedProxies};
 use souk_chassis::{Caller, Context, Problem, context};
 use uuid::Uuid;
 
@@ -53,6 +59,19 @@ pub async fn authenticate(
         Ok(claims) => Ok(Some(claims.into())),
         Err(refusal) => Err(problem(&refusal)),
     }
+}
+
+/// The address that a request is made from: the visitor's, where the storefront asks for one.
+pub async fn client_of(headers: &HeaderMap, proxies: TrustedProxies) -> Option<IpAddr> {
+    // A service token of anybody else's making is no reason to refuse what anybody may ask.
+    let service = context::authenticate("gateway", headers)
+        .await
+        .ok()
+        .flatten();
+    let visitor = service
+        .is_some_and(|caller| caller.service.as_deref() == Some("storefront"))
+        .then(|| address::told(headers));
+    visitor.flatten().or_else(|| proxies.client_of(headers))
 }
 
 /// The token of an `authorization: Bearer <token>`.

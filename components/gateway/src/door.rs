@@ -5,12 +5,13 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
+use souk_chassis::address::CLIENT;
 use souk_chassis::{Context, Problem};
 use souk_resilience::limit::Importance;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::authentication::{Identity, authenticate};
+use crate::authentication::{Identity, authenticate, client_of};
 use crate::compression::Wish;
 use crate::routes::Route;
 use crate::settings::{self, Settings};
@@ -18,9 +19,6 @@ use crate::{bounds, cors, limiter, limits, routes, shedding};
 
 /// The session of whoever is signed in, for the service.
 const SESSION: HeaderName = HeaderName::from_static("x-souk-session");
-
-/// The client's address, for the service.
-const CLIENT: HeaderName = HeaderName::from_static("x-souk-client");
 
 /// Takes a request in, and what every answer carries out.
 pub async fn enter(context: Context, request: Request, next: Next) -> Response {
@@ -67,7 +65,7 @@ async fn serve(context: Context, request: Request, next: Next, settings: &Settin
         Err(problem) => return problem.into_response(),
     };
     let identity = authenticate(&context, request.headers()).await;
-    let client = limits::client_of(&request);
+    let client = client_of(request.headers(), settings.proxies).await;
 
     let class = route
         .as_ref()

@@ -9,6 +9,7 @@
 //! | whose is it? | `routes`, a table one can read |
 //! | is there room for it? | `shedding` |
 //! | who is it? An access token is verified with the keys of `users`, which are kept | `authentication`, `keys` |
+//! | where does it come from? The storefront says so of its visitors, else the connection does, or the proxies in front | `authentication` |
 //! | is it within the limits of its client and its account? | `limits` says what they are, `limiter` counts |
 //! | may this caller make it? | `routes` |
 //! | the body may not be too large | `bounds` |

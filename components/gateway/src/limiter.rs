@@ -12,7 +12,7 @@ const PRUNE_EVERY: i64 = 1024;
 
 impl Settings {
     /// What a request counts against: the limit of its client's address, and that of the account it is made by. A call from
-    /// inside the process has no address; it is limited where it came from.
+    /// inside the process for nobody in particular has no address.
     pub fn charges(&self, class: Class, client: Option<IpAddr>, user: Option<&str>) -> Vec<Charge> {
         let limit = match class {
             Class::Ordinary => self.client,
@@ -72,6 +72,7 @@ mod tests {
     use futures::executor::block_on;
     use rand::rngs::StdRng;
     use rand::{Rng, SeedableRng};
+    use souk_chassis::address::TrustedProxies;
     use std::collections::HashMap;
 
     const NOW: i64 = 1_700_000_000_000_000;
@@ -218,6 +219,7 @@ mod tests {
             account: limit("50/60"),
             login: limit("5/60"),
             origins: Origins::These(Vec::new()),
+            proxies: TrustedProxies::parse("0").unwrap(),
         };
         let client = Some("192.0.2.1".parse().unwrap());
         let keys = |class, client, user| {

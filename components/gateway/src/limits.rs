@@ -12,8 +12,8 @@
 
 use std::net::IpAddr;
 
+use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Request, StatusCode};
 use souk_chassis::Problem;
 
 /// What a request counts against, beside the account.
@@ -110,15 +110,6 @@ fn network(client: IpAddr) -> IpAddr {
         }
         address => address,
     }
-}
-
-/// The address of the client, where the request came over a network; Spin marks calls from another component of the process
-/// with 0.0.0.0:0, and appends its own value to whatever a client sent.
-pub fn client_of<B>(request: &Request<B>) -> Option<IpAddr> {
-    let values = request.headers().get_all("spin-client-addr");
-    let value = values.into_iter().next_back()?.to_str().ok()?;
-    let address: std::net::SocketAddr = value.parse().ok()?;
-    Some(address.ip()).filter(|address| !address.is_unspecified())
 }
 
 /// What was decided about a request, for the limit that has the least left.
@@ -256,29 +247,6 @@ mod tests {
         assert_ne!(client("192.0.2.1"), client("192.0.2.2"));
         let login = Charge::client(Class::Login, "192.0.2.1".parse().unwrap(), limit("10/10"));
         assert_ne!(client("192.0.2.1").key, login.key);
-    }
-
-    #[test]
-    fn only_spins_own_value_tells_the_client() {
-        let client = |values: &[&str]| {
-            let mut request = Request::new(());
-            for value in values {
-                let value = HeaderValue::from_str(value).unwrap();
-                request.headers_mut().append("spin-client-addr", value);
-            }
-            client_of(&request).map(|address| address.to_string())
-        };
-        assert_eq!(client(&["192.0.2.1:5000"]).as_deref(), Some("192.0.2.1"));
-        assert_eq!(
-            client(&["[2001:db8::1]:5000"]).as_deref(),
-            Some("2001:db8::1")
-        );
-        assert_eq!(
-            client(&["0.0.0.0:0", "192.0.2.1:5000"]).as_deref(),
-            Some("192.0.2.1")
-        );
-        assert_eq!(client(&["192.0.2.1:5000", "0.0.0.0:0"]), None);
-        assert_eq!(client(&[]), None);
     }
 
     const NOW: i64 = 1_700_000_000_000_000;

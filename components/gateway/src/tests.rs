@@ -6,6 +6,7 @@ use futures::executor::block_on;
 use http::{HeaderMap, Request, header};
 use serde_json::Value;
 use souk_access::{LIFETIME, Role};
+use souk_chassis::address::TrustedProxies;
 use souk_chassis::{BODY_LIMIT, context};
 use uuid::Uuid;
 
@@ -50,6 +51,7 @@ fn ask(method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
         account: limit("20/1000"),
         login: limit("5/1000"),
         origins: Origins::parse("https://shop.example").unwrap(),
+        proxies: TrustedProxies::parse("1").unwrap(),
     });
     keys::tests::knows(KEY, now());
     let mut request = Request::builder().method(method).uri(path);
@@ -245,6 +247,24 @@ fn a_client_has_its_limit() {
         204,
         "costs nothing"
     );
+}
+
+#[test]
+fn a_client_behind_a_proxy_is_who_the_proxy_says() {
+    let left = |forwarded| {
+        let headers = [FROM_OUTSIDE, ("x-forwarded-for", forwarded)];
+        let answer = ask("GET", "/api/nothing", &headers);
+        answer.header("ratelimit-remaining").to_owned()
+    };
+    assert_eq!(left("203.0.113.7"), "49");
+    assert_eq!(left("203.0.113.9, 203.0.113.7"), "48");
+    assert_eq!(left("203.0.113.7, 203.0.113.9"), "49");
+    // Who has no service token says in vain whom they ask for.
+    let claims = ("x-souk-client", "203.0.113.8");
+    for (headers, left) in [(&[FROM_OUTSIDE][..], "49"), (&[FROM_OUTSIDE, claims], "48")] {
+        let answer = ask("GET", "/api/nothing", headers);
+        assert_eq!(answer.header("ratelimit-remaining"), left);
+    }
 }
 
 #[test]

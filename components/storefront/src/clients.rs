@@ -1,15 +1,17 @@
-//! What the pages ask of others: the public API, as any visitor could ask it, in the visitor's own name.
+//! What the pages ask of others: the public API, as any visitor could ask it, in the visitor's own name and from the visitor's own address. That
+//! address is all that the storefront is believed for being a service.
 
 pub mod accounts;
 pub mod catalogue;
 pub mod console;
 pub mod shopping;
 
-use http::header::{AUTHORIZATION, HeaderValue};
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use souk_chassis::Problem;
+use souk_chassis::address::CLIENT;
 use souk_client::{Call, CallError, Policies, Policy, Response};
 
 use crate::session::Visitor;
@@ -96,16 +98,34 @@ impl From<Problem> for Missing {
 
 /// A call in a visitor's name.
 fn call<'a>(visitor: &'a Visitor, method: Method, path: &'a str) -> Call<'a> {
-    let policies = match method.is_safe() {
-        true => POLICIES,
-        false => CHANGES,
-    };
-    let call = Call::new(&visitor.context, method, policies.to("gateway"), path).unsigned();
-    let token = visitor.access_token.as_ref();
-    match token.and_then(|token| HeaderValue::try_from(format!("Bearer {token}")).ok()) {
-        Some(bearer) => call.header(AUTHORIZATION, bearer),
-        None => call,
+    match method.is_safe() {
+        true => call_by(visitor, method, path, POLICIES.to("gateway")),
+        false => call_by(visitor, method, path, CHANGES.to("gateway")),
     }
+}
+
+/// The same with a policy of its own.
+fn call_by<'a>(
+    visitor: &'a Visitor,
+    method: Method,
+    path: &'a str,
+    policy: &'static Policy,
+) -> Call<'a> {
+    let call = Call::new(&visitor.context, method, policy, path);
+    introduce(visitor)
+        .into_iter()
+        .fold(call, |call, (name, value)| call.header(name, value))
+}
+
+/// The headers that say who a visitor is.
+fn introduce(visitor: &Visitor) -> Vec<(HeaderName, HeaderValue)> {
+    let token = visitor.access_token.as_ref();
+    let bearer = token.map(|token| (AUTHORIZATION, format!("Bearer {token}")));
+    let address = visitor.address.map(|address| (CLIENT, address.to_string()));
+    let headers = bearer.into_iter().chain(address);
+    headers
+        .filter_map(|(name, value)| Some((name, HeaderValue::try_from(value).ok()?)))
+        .collect()
 }
 
 /// Makes a call; its answer, where that is a good one.

@@ -1,7 +1,7 @@
 //! The storefront: the shop's pages, rendered on the server.
 //!
 //! It owns no data. What it shows and does it asks of the public API, through the gateway, in the visitor's name, as any visitor could;
-//! so it needs no rights beyond that, and a page can show nothing that the API would not tell. Pages work without a script; there
+//! so it needs no rights beyond that, and a page can show nothing that the API would not tell. The gateway believes it one thing: which address a visitor has. Pages work without a script; there
 //! is one that makes some of them handier.
 //!
 //! | room | what is in it |

@@ -1,12 +1,9 @@
 //! Who a visitor is: the tokens in their cookies, which no script sees and no other site can send with a form.
 //!
 //! The access token's cookie ends a little before the token does. A browser that then sends the refresh token alone is given a new
-//! pair before its request is handled. A refresh token may be spent once, and whoever sends it again ends the session; but two tabs do so at
-//! the same moment. So an instance refreshes each once, and gives the same new pair to whoever brings the old one for a few seconds more.
+//! pair before its request is handled. Where two tabs do so at the same moment both are given the same next refresh token.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::net::IpAddr;
 
 use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
@@ -14,7 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use http::Method;
 use http::header::{HeaderMap, REFERER};
-use souk_chassis::background::now;
+use souk_chassis::address::TrustedProxies;
 use souk_chassis::{Context, Problem};
 
 use crate::clients::Missing;
@@ -40,6 +37,8 @@ const BEFORE_ITS_END: u64 = 30;
 pub struct Visitor {
     /// The request they make.
     pub context: Context,
+    /// The address they make it from.
+    pub address: Option<IpAddr>,
     /// Proves who they are.
     pub access_token: Option<String>,
     /// What their cart is known by, if they have put something into one as a guest.
@@ -64,10 +63,11 @@ pub struct Operator(pub Visitor);
 
 impl Visitor {
     /// Reads the cookies, and refreshes the session where that is due.
-    async fn arriving(context: Context, headers: &HeaderMap) -> Self {
+    async fn arriving(context: Context, address: Option<IpAddr>, headers: &HeaderMap) -> Self {
         let jar = Jar::new(came_by_https(headers));
         let mut visitor = Self {
             context,
+            address,
             access_token: brought(headers, ACCESS),
             cart_token: brought(headers, CART),
             unsure: false,
@@ -82,13 +82,15 @@ impl Visitor {
     }
 
     async fn refresh(&mut self, spent: &str) {
-        match refreshed(self, spent).await {
+        match accounts::refresh(self, spent).await {
             Ok(tokens) => {
                 self.begin(&tokens);
                 self.fresh = true;
                 self.access_token = Some(tokens.access_token);
             }
             Err(Missing::Unavailable(_)) => self.unsure = true,
+            // Others at the same address have refreshed too often, which says nothing about this session.
+            Err(Missing::Refused(refusal)) if refusal.status == 429 => self.unsure = true,
             Err(_) => self.end(),
         }
     }
@@ -226,74 +228,18 @@ fn came_by_https(headers: &HeaderMap) -> bool {
 }
 
 /// Makes every request one of a visitor, and writes their cookies into the answer.
-pub async fn carry(context: Context, mut request: Request, next: Next) -> Response {
-    let visitor = Visitor::arriving(context, request.headers()).await;
+pub async fn carry(
+    context: Context,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let address = TrustedProxies::get().await?.client_of(request.headers());
+    let visitor = Visitor::arriving(context, address, request.headers()).await;
     let jar = visitor.jar.clone();
     request.extensions_mut().insert(visitor);
     let mut response = next.run(request).await;
     jar.write(response.headers_mut());
-    response
-}
-
-/// How long others are given the new tokens of a refresh token that was spent, in milliseconds.
-const SHARED_FOR: i64 = 20_000;
-
-/// How long a refresh may take before somebody else tries, in milliseconds.
-const PATIENCE: i64 = 10_000;
-
-/// How often somebody who waits for a refresh looks whether it is done. (One request cannot wake another one up.)
-const LOOK_EVERY: Duration = Duration::from_millis(20);
-
-/// Refresh tokens that were spent lately.
-static SPENT: Mutex<BTreeMap<String, Spent>> = Mutex::new(BTreeMap::new());
-
-#[derive(Debug, Clone)]
-enum Spent {
-    /// Somebody is at it, since then.
-    UnderWay(i64),
-    /// These came of it, then.
-    For(Tokens, i64),
-}
-
-impl Spent {
-    fn is_over(&self, now: i64) -> bool {
-        match self {
-            Self::UnderWay(since) => now >= since + PATIENCE,
-            Self::For(_, since) => now >= since + SHARED_FOR,
-        }
-    }
-}
-
-fn spent() -> MutexGuard<'static, BTreeMap<String, Spent>> {
-    SPENT.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Claims a refresh token for a refresh; gives what is known of it where that is not to be had.
-fn claim(token: &str, now: i64) -> Option<Spent> {
-    let mut spent = spent();
-    spent.retain(|_, it| !it.is_over(now));
-    let known = spent.get(token).cloned();
-    if known.is_none() {
-        spent.insert(token.to_owned(), Spent::UnderWay(now));
-    }
-    known
-}
-
-/// The tokens that a refresh token is good for, spent by this request or by another one that came a moment before.
-async fn refreshed(visitor: &Visitor, token: &str) -> Result<Tokens, Missing> {
-    loop {
-        match claim(token, now()) {
-            Some(Spent::For(tokens, _)) => return Ok(tokens),
-            Some(Spent::UnderWay(_)) => spin_sdk::time::sleep(LOOK_EVERY).await,
-            None => break,
-        }
-    }
-    let tokens = accounts::refresh(visitor, token).await;
-    match &tokens {
-        Ok(tokens) => spent().insert(token.to_owned(), Spent::For(tokens.clone(), now())),
-        Err(_) => spent().remove(token),
-    };
-    tokens
+    Ok(response)
 }
 
 #[cfg(test)]
@@ -356,20 +302,5 @@ mod tests {
         assert!(https("x-forwarded-proto", "https"));
         assert!(!https("spin-full-url", "http://shop/https:"));
         assert!(!came_by_https(&HeaderMap::new()));
-    }
-
-    #[test]
-    fn a_refresh_token_is_spent_once_and_shared_for_a_while() {
-        let tokens = Tokens {
-            access_token: "a".into(),
-            refresh_token: "r".into(),
-            expires_in: 900,
-        };
-        assert!(claim("old", 0).is_none());
-        assert!(matches!(claim("old", 5_000), Some(Spent::UnderWay(0))));
-        assert!(claim("old", PATIENCE).is_none(), "somebody gave it up");
-        spent().insert("old".into(), Spent::For(tokens, 20_000));
-        assert!(matches!(claim("old", 39_999), Some(Spent::For(..))));
-        assert!(claim("old", 40_000).is_none());
     }
 }

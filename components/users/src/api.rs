@@ -10,6 +10,7 @@ use axum::http::request::Parts;
 use axum::middleware::map_response;
 use axum::response::Response;
 use http::header::{self, HeaderValue};
+use souk_chassis::address::CLIENT;
 use souk_chassis::{Context, Problem};
 use uuid::Uuid;
 
@@ -32,7 +33,7 @@ impl<S: Sync> FromRequestParts<S> for Origin {
             value.and_then(|value| value.to_str().ok())
         };
         Ok(Self {
-            client: header("x-souk-client").map(Client::parse),
+            client: header(CLIENT.as_str()).map(Client::parse),
             session: header("x-souk-session").and_then(|session| session.parse().ok()),
         })
     }

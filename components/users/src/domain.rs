@@ -3,9 +3,11 @@
 mod addresses;
 mod backoff;
 mod guessable;
+mod refresh_token;
 
 pub use addresses::{Address, AddressBody};
 pub use backoff::{Client, Counter, of_account, of_user};
+pub use refresh_token::{RefreshToken, Secret};
 
 use std::fmt;
 
@@ -20,6 +22,9 @@ use uuid::Uuid;
 
 /// How long a refresh token is good for, in days; each refresh begins anew.
 pub const REFRESH_DAYS: i64 = 30;
+
+/// For how many seconds the refresh token that was spent last leads to the same successor.
+pub const REFRESH_AGAIN_SECONDS: i64 = 10;
 
 /// How many days of signing a key has.
 pub const SIGNING_KEY_DAYS: i64 = 30;

@@ -108,7 +108,7 @@ fn session_routes(routes: Routes) -> Routes {
         )
         .route(
             post("/api/sessions/refresh", sessions::refresh)
-                .summary("Exchange a refresh token for a new pair of tokens; a spent one ends the session")
+                .summary("Exchange a refresh token for a new pair of tokens; for 10 s the same one gives the same again, then a spent one ends the session")
                 .body::<sessions::RefreshBody>()
                 .returns::<sessions::Tokens>(201)
                 .fails([401]),

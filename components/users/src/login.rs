@@ -6,17 +6,17 @@ use souk_chassis::{FieldError, Problem};
 use uuid::Uuid;
 
 use crate::attempts::{self, Attempt};
-use crate::domain::{self, Client, Counter, Credentials, Password, PasswordChange};
+use crate::domain::{self, Client, Counter, Credentials, Password, PasswordChange, RefreshToken};
 use crate::passwords::{self, Turn};
 use crate::settings;
 use crate::store::users::Account;
 use crate::store::{sessions, users};
 
-/// Begins a session for these credentials, whose refresh token has this hash.
+/// Begins a session for these credentials, with this refresh token.
 pub async fn begin(
     credentials: &Credentials,
     client: Option<&Client>,
-    token_hash: &str,
+    token: &RefreshToken,
 ) -> Result<sessions::Begun, Problem> {
     let known = client.map(|client| client.with(&credentials.email));
     let account = users::find_account(&credentials.email, known.as_deref()).await?;
@@ -34,7 +34,7 @@ pub async fn begin(
     };
     drop(turn);
 
-    let begun = sessions::begin(&account, token_hash, known.as_deref()).await?;
+    let begun = sessions::begin(&account, token, known.as_deref()).await?;
     attempt.succeeded(&of_account).await?;
     // None where the password was changed, or the account deleted, since it was looked up.
     begun.ok_or_else(wrong_credentials)

@@ -225,7 +225,7 @@ fn request_id(given: Option<&HeaderValue>) -> HeaderValue {
 }
 
 /// Reads who made an internal request off its service token. No token: nobody. A token that is not to be believed: a problem.
-pub(crate) async fn authenticate(
+pub async fn authenticate(
     service: &'static str,
     headers: &HeaderMap,
 ) -> Result<Option<Caller>, Problem> {

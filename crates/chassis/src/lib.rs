@@ -40,6 +40,7 @@
 //!   field at once (see [`fields`]). [`Admin`] and [`SignedIn`] as arguments let only those through.
 //! - **The contract** at `GET /openapi.json` is generated from the [`Routes`] and from the rules that check the input.
 //! - **Lists** are [`Page`]s.
+//! - **Who a request comes from**, with proxies in front or without, is in [`address`].
 //! - **The log** is JSON lines, written by the macros of `tracing`; each says which request it is written for (see [`log`]).
 //! - **`GET /healthz`** says that the service answers.
 //! - **Work after an answer**, such as publishing what a request has changed, is named once, by [`Service::afterwards`].
@@ -50,6 +51,7 @@
 //! A component is built with `panic = "abort"`: a panic ends the instance, and the host (or the gateway, when it is the called
 //! service that ends) answers for it. So services do not panic on input; lints forbid `unwrap`.
 
+pub mod address;
 pub mod background;
 pub mod backoff;
 pub mod context;

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use http::StatusCode;
 use spin_sdk::variables::{self, Error};
 
 use crate::problem::Problem;
@@ -29,6 +30,29 @@ pub async fn get(name: &'static str) -> Result<Option<Arc<str>>, Problem> {
         .unwrap_or_else(PoisonError::into_inner)
         .push((name, value.clone()));
     Ok(value)
+}
+
+/// What a variable says. One that makes no sense is named in the log and to whoever asks, and nothing is served until it is mended: a shop that does
+/// not do what its operator believes would be worse.
+pub async fn parsed<T>(
+    name: &'static str,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Result<T, Problem> {
+    let parsed = match get(name).await? {
+        Some(value) => parse(&value),
+        None => Err("is not granted".into()),
+    };
+    parsed.map_err(|wrong| misconfigured(&format!("the variable {name} {wrong}")))
+}
+
+fn misconfigured(detail: &str) -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "misconfigured",
+        "The shop is not set up right",
+        detail,
+    )
+    .cause(detail)
 }
 
 fn read(name: &str) -> Option<Value> {

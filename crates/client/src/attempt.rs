@@ -24,8 +24,6 @@ pub struct Attempt<'a> {
     pub policy: &'static Policy,
     /// Path and query.
     pub path: &'a str,
-    /// Whether it carries a service token.
-    pub signed: bool,
     /// Whether faults that were ordered happen to it.
     pub exposed: bool,
     /// How long each may take, in milliseconds; less where whoever waits for it waits less.
@@ -74,9 +72,7 @@ impl Attempt<'_> {
         let url = format!("{}{}", place.url(), self.path);
         *request.uri_mut() =
             Uri::try_from(url).map_err(|error| CallError::Caller(error.to_string()))?;
-        if self.signed {
-            self.sign(&mut request).await?;
-        }
+        self.sign(&mut request).await?;
         let headers = request.headers_mut();
         headers.insert(REQUEST_ID, self.context.request_id.clone());
         headers.insert(deadline::HEADER, HeaderValue::from(timeout));

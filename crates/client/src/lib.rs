@@ -36,8 +36,7 @@
 //! `fault_injection`, and the key-value store `<service>-calls`, in which its instances share what they know of others. Without the store each knows only
 //! what it has seen itself.
 //!
-//! A service that calls the public API like any client says so with [`Call::unsigned`]. [`forward`] passes a whole request on and its answer back.
-//! Bodies stream, and never enter the component at all where nobody reads them on the way.
+//! [`forward`] passes a whole request on and its answer back. Bodies stream, and never enter the component at all where nobody reads them on the way.
 //!
 //! A [`CallError`] becomes a [`Problem`] by `?`: 504 for a timeout, 503 where the service is not to be reached or not to be troubled, 502 where its
 //! answer is of no use.
@@ -94,7 +93,6 @@ pub struct Call<'a> {
     path: &'a str,
     headers: HeaderMap,
     body: Bytes,
-    signed: bool,
     timeout_ms: u32,
     guard: Guard,
     repeatable: bool,
@@ -116,7 +114,6 @@ impl<'a> Call<'a> {
             path,
             headers: HeaderMap::new(),
             body: Bytes::new(),
-            signed: true,
             timeout_ms: policy.timeout_ms,
             guard: Guard::Full,
         }
@@ -143,12 +140,6 @@ impl<'a> Call<'a> {
         )
     }
 
-    /// Sends no service token: this is a call to the public API, as anybody could make it.
-    pub fn unsigned(mut self) -> Self {
-        self.signed = false;
-        self
-    }
-
     /// Says that it does no harm to make this call twice, although its method does not say so.
     pub fn repeatable(mut self) -> Self {
         self.repeatable = true;
@@ -169,7 +160,6 @@ impl<'a> Call<'a> {
             context: self.context,
             policy: self.policy,
             path: self.path,
-            signed: self.signed,
             exposed: self.guard == Guard::Full,
             timeout_ms: self.timeout_ms,
         };
@@ -246,7 +236,6 @@ pub async fn forward(
         context,
         policy,
         path: &path,
-        signed: true,
         exposed: true,
         timeout_ms: policy.timeout_ms,
     };

@@ -125,6 +125,7 @@ fn check_app(app: &Object, service: &Service, objects: &[Object]) -> Vec<Problem
     problems.extend(check_replicas(app, objects));
     problems.extend(check_variables(app, service));
     problems.extend(check_discovery(app, service));
+    problems.extend(check_proxies(app, service, objects));
     problems.extend(check_tick(app, service, objects));
     let has_stores = !service.databases.is_empty() || !service.key_values.is_empty();
     if has_stores
@@ -231,6 +232,24 @@ fn check_discovery(app: &Object, service: &Service) -> Option<Problem> {
     })
 }
 
+/// A service that counts what each client does must know of the Ingress before it, or all clients are one.
+fn check_proxies(app: &Object, service: &Service, objects: &[Object]) -> Option<Problem> {
+    let counts = service.variables.contains_key("trusted_proxies");
+    let is_shown = of_kind(objects, "Ingress").any(|ingress| {
+        let rules = list(&ingress.spec()["rules"]).iter();
+        let mut paths = rules.flat_map(|rule| list(&rule["http"]["paths"]));
+        paths.any(|path| path["backend"]["service"]["name"] == app.name())
+    });
+    let knows = literal(app, "trusted_proxies")
+        .is_some_and(|proxies| matches!(proxies.as_bytes(), [b'1'..=b'9']));
+    (counts && is_shown && !knows).then(|| {
+        app.problem(
+            "spec.variables (trusted_proxies)",
+            "set it to 1, or more where more proxies add to X-Forwarded-For, for an Ingress is in front",
+        )
+    })
+}
+
 /// The value of a variable that the object itself sets.
 pub fn literal<'a>(app: &'a Object, name: &str) -> Option<&'a str> {
     variable(app, name)?["value"].as_str()
@@ -315,6 +334,27 @@ mod tests {
         let problems =
             changed(|spec| spec["variables"][0]["value"] = json!("http://{service}.spin.internal"));
         assert_one(&problems, &["set it to http://souk-{service}.souk"]);
+    }
+
+    #[test]
+    fn a_service_that_takes_the_ingress_for_every_client_is_found() {
+        let mut shop = shop();
+        let carts = shop.services.get_mut("carts").expect("carts");
+        let variable = crate::shop::Variable::default();
+        carts.variables.insert("trusted_proxies".into(), variable);
+        let with = |variables: Value| {
+            let mut objects = objects();
+            spec(&mut objects, "SpinApp", "souk-carts")["variables"] = variables;
+            check(&objects, &shop)
+        };
+        let set = |value: &str| json!([{"name": "trusted_proxies", "value": value}]);
+        for unset in [json!([]), set("0"), set("one")] {
+            assert_one(
+                &with(unset),
+                &["SpinApp/souk-carts: spec.variables (trusted_proxies): set it to 1"],
+            );
+        }
+        assert!(with(set("1")).is_empty() && with(set("2")).is_empty());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! It is the same shop.
 
-use souk_tests::{Cluster, Reply, client, souk_only};
+use reqwest::blocking::Client;
+use souk_tests::{Cluster, Reply, Shop, Visitor, client, souk_only};
 
 use crate::load;
 
@@ -35,4 +36,29 @@ fn it_is_a_whole_shop_whose_instances_share_the_work() {
             .keys()
             .all(|it| it.starts_with("products-"))
     );
+}
+
+#[test]
+fn visitors_of_the_storefront_are_told_apart() {
+    souk_only!();
+    let cluster = Cluster::start_with(&["--variable", "rate_limit_login=3/36000"]);
+    let pages = Shop::at(&cluster.storefront);
+    let visitor = |last: u8| {
+        let address = std::net::IpAddr::from([127, 0, 0, last]);
+        Visitor::by(&pages, Client::builder().local_address(address))
+    };
+    let guess = |visitor: &Visitor| {
+        let form = visitor.open("/login").form("/login");
+        let wrong = [("email", "nobody@souk.example"), ("password", "a guess")];
+        visitor.send(&form.fill(&wrong))
+    };
+    let guesser = visitor(2);
+    for _ in 0..3 {
+        let page = guess(&guesser);
+        assert!(page.says("is not right"), "{}", page.html);
+    }
+    let page = guess(&guesser);
+    assert!(page.says("too often"), "{}", page.html);
+    let page = guess(&visitor(3));
+    assert!(page.says("is not right"), "{}", page.html);
 }

@@ -1,6 +1,7 @@
 //! What shoppers do on the shop's pages, without a script.
 
-use souk_tests::{Form, Page, Shop, Visitor, cards, eventually, unique};
+use souk_tests::{Form, Page, Reply, Shop, Visitor, at_once, cards, eventually, souk_only, unique};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 const PASSWORD: &str = "a long enough password";
 
@@ -246,4 +247,65 @@ fn whoever_logs_out_is_out() {
     let page = shopper.send(&shopper.open("/account").form("/logout"));
     assert!(page.says("You are logged out."), "{}", page.html);
     assert!(shopper.open("/account").address.starts_with("/login"));
+}
+
+/// The refresh token that an answer has the browser keep; none where it says nothing about it.
+fn kept(reply: &Reply) -> Option<String> {
+    let cookies = reply.headers.get_all("set-cookie").into_iter();
+    cookies
+        .filter_map(|cookie| cookie.to_str().ok()?.strip_prefix("souk_refresh="))
+        .map(|cookie| cookie.split(';').next().unwrap_or_default().to_owned())
+        .next()
+}
+
+#[test]
+fn tabs_that_refresh_at_once_at_two_hosts_keep_the_session() {
+    souk_only!();
+    let dir = tempfile::tempdir().unwrap();
+    let shops = [(); 2].map(|()| Shop::launch(Shop::launcher().dir(dir.path())));
+    let customer = shops[0].customer();
+    // What a browser brings whose access token has had its time.
+    let open = |shop: &Shop, session: &str| {
+        let cookie = format!("souk_refresh={session}");
+        Reply::to(shop.request("GET", "/account").header("cookie", cookie))
+    };
+    let mut session = customer.session.refresh_token.clone();
+    for _ in 0..5 {
+        let tab = AtomicUsize::new(0);
+        let pages = at_once(6, || {
+            open(&shops[tab.fetch_add(1, Ordering::Relaxed) % 2], &session)
+        });
+        let next = kept(&pages[0]).unwrap();
+        for page in &pages {
+            assert_eq!(page.status, 200, "{}", page.text);
+            assert!(page.text.contains("Your account"), "{}", page.text);
+            assert_eq!(kept(page).as_ref(), Some(&next));
+        }
+        assert_ne!(next, session);
+        session = next;
+    }
+
+    let gone = open(&shops[1], &customer.session.refresh_token);
+    assert_eq!(gone.header("location"), "/login?next=%2Faccount");
+    assert_eq!(kept(&gone).as_deref(), Some(""), "the browser forgets it");
+    assert_eq!(
+        open(&shops[0], &session).status,
+        303,
+        "a token from long ago is in the wrong hands, so all of it has ended"
+    );
+}
+
+#[test]
+fn a_visitor_whose_refresh_has_to_wait_stays_signed_in() {
+    souk_only!();
+    let shop = Shop::launch(Shop::launcher().variable("rate_limit_login", "3/36000"));
+    let customer = shop.customer();
+    let open = |session: &str| {
+        let cookie = format!("souk_refresh={session}");
+        Reply::to(shop.request("GET", "/account").header("cookie", cookie))
+    };
+    // Registering and logging in were two of three.
+    let session = kept(&open(&customer.session.refresh_token)).unwrap();
+    let later = open(&session);
+    assert_eq!((later.status, kept(&later)), (503, None), "{}", later.text);
 }

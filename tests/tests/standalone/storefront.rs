@@ -2,7 +2,7 @@
 
 use crate::Service;
 use serde_json::Value;
-use souk_tests::souk_only;
+use souk_tests::{Launch, Lossy, Reply, Shop, client, souk_only};
 
 const PRODUCT: &str = "018f0000-0000-7000-8000-00000000000a";
 /// The contract says that there is no such product.
@@ -40,4 +40,22 @@ fn what_is_not_in_the_contract_is_noticed() {
         storefront.keeps_to_its_contracts()
     }));
     assert!(noticed.is_err());
+}
+
+#[test]
+fn a_refresh_whose_answer_is_lost_is_sent_again() {
+    souk_only!();
+    let shop = Shop::start();
+    let customer = shop.customer();
+    let way = Lossy::to(&shop.url, "/api/sessions/refresh");
+    let storefront = Launch::of("components/storefront/spin.toml")
+        .variable("discovery", &way.url)
+        .variable("instances", &way.url)
+        .start();
+    let cookie = format!("souk_refresh={}", customer.session.refresh_token);
+    let request = client().get(format!("{}/account", storefront.url));
+    let page = Reply::to(request.header("cookie", cookie));
+    assert_eq!(page.status, 200, "{}", page.text);
+    assert!(page.text.contains("Your account"), "{}", page.text);
+    assert_eq!(way.asked(), 2);
 }

@@ -5,7 +5,7 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::clients::{Missing, call, get, page_of, path_of, send};
+use crate::clients::{Missing, POLICIES, call, call_by, get, page_of, path_of, send};
 use crate::domain::account::{Address, Addresses, Notifications, Postal, User};
 use crate::session::Visitor;
 
@@ -13,7 +13,7 @@ const ME: &str = "/api/users/me";
 const ADDRESSES: &str = "/api/users/me/addresses";
 
 /// The tokens of a session. They are not shown.
-#[derive(Clone, Deserialize)]
+#[derive(Deserialize)]
 pub struct Tokens {
     /// Proves who one is.
     pub access_token: String,
@@ -47,10 +47,13 @@ pub async fn log_in(visitor: &Visitor, email: &str, password: &str) -> Result<To
     Ok(send(call).await?.json().await?)
 }
 
-/// Spends a refresh token for new tokens.
+/// Spends a refresh token for new tokens. For some seconds it leads to the same ones again, so where there is no answer it is sent once more; but
+/// soon, or it would end the session.
 pub async fn refresh(visitor: &Visitor, token: &str) -> Result<Tokens, Missing> {
-    let body = json!({"refresh_token": token});
-    let call = call(visitor, Method::POST, "/api/sessions/refresh").json(&body);
+    let (path, policy) = ("/api/sessions/refresh", POLICIES.to("gateway"));
+    let call = call_by(visitor, Method::POST, path, policy)
+        .json(&json!({"refresh_token": token}))
+        .repeatable();
     Ok(send(call).await?.json().await?)
 }
 

@@ -1,13 +1,10 @@
 //! Sessions, their tokens, and the keys that sign them.
 
 use axum::response::{IntoResponse, Response};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use http::{StatusCode, header};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use souk_access::{Claims, LIFETIME};
 use souk_chassis::context::now;
 use souk_chassis::fields::{self, Fields, FromFields, Rule};
@@ -15,7 +12,7 @@ use souk_chassis::{Context, Json, Page, Path, Problem, SignedIn};
 use uuid::Uuid;
 
 use super::Origin;
-use crate::domain::{Credentials, Session};
+use crate::domain::{Credentials, RefreshToken, Secret, Session};
 use crate::store::{self, OUTBOX, sessions};
 use crate::{keys, login};
 
@@ -33,29 +30,13 @@ pub struct Tokens {
     expires_in: u64,
 }
 
-/// A refresh token: 256 random bits, of which only the hash is kept. There is nothing to guess, so a plain hash will do.
-struct RefreshToken(String);
-
-impl RefreshToken {
-    fn new() -> Result<Self, Problem> {
-        let mut bytes = [0; 32];
-        getrandom::fill(&mut bytes).map_err(Problem::internal)?;
-        Ok(Self(BASE64.encode(bytes)))
-    }
-
-    fn hash(&self) -> String {
-        BASE64.encode(Sha256::digest(&self.0))
-    }
-}
-
 /// The body of `POST /api/sessions/refresh`.
 pub struct RefreshBody(RefreshToken);
 
 impl FromFields for RefreshBody {
     fn from_fields(fields: &mut Fields) -> Self {
-        Self(RefreshToken(
-            fields.required("refresh_token", refresh_token()),
-        ))
+        let token = fields.required("refresh_token", refresh_token());
+        Self(RefreshToken::brought(token))
     }
 }
 
@@ -74,27 +55,42 @@ pub async fn begin(
     origin: Origin,
     Json(credentials): Json<Credentials>,
 ) -> Result<Response, Problem> {
-    let token = RefreshToken::new()?;
-    let session = login::begin(&credentials, origin.client.as_ref(), &token.hash()).await?;
+    let token = RefreshToken::first().map_err(Problem::internal)?;
+    let session = login::begin(&credentials, origin.client.as_ref(), &token).await?;
     tokens(session, token).await
 }
 
 /// `POST /api/sessions/refresh`
 ///
-/// A spent token that comes again is in two hands, and nobody can tell which of them is the owner's: the session ends. There is
-/// no time of grace for two requests that the same client makes at once. It would be as much a time of grace for a thief, and
-/// a client can see to it that it refreshes once.
+/// The token that was spent last may come again for a moment, from another tab or from a client that got no answer: it leads to the same
+/// successor. A spent token that comes otherwise is in two hands, and nobody can tell which of them is the owner's: the session ends.
 pub async fn refresh(Json(body): Json<RefreshBody>) -> Result<Response, Problem> {
-    let (token, next) = (body.0, RefreshToken::new()?);
-    if let Some(session) = sessions::rotate(&token.hash(), &next.hash()).await? {
-        return tokens(session, next).await;
+    let token = body.0;
+    let secret = Secret::new().map_err(Problem::internal)?;
+    if let Some(session) = sessions::rotate(&token, &secret).await? {
+        return tokens(session, token.successor(&secret)).await;
     }
-    if let Some(session) = sessions::end_by_spent_token(&token.hash()).await? {
+    if let Some((session, successor)) = refreshed_already(&token).await? {
+        return tokens(session, successor).await;
+    }
+    if let Some(session) = sessions::end_by_spent_token(&token).await? {
         tracing::warn!(%session, "a spent refresh token ended its session");
     }
     Err(Problem::unauthorized(
         "the refresh token is not valid any more",
     ))
+}
+
+/// The session of a token that was spent a moment ago, if it was the last to be: its successor is good still.
+async fn refreshed_already(
+    token: &RefreshToken,
+) -> Result<Option<(sessions::Begun, RefreshToken)>, Problem> {
+    let Some(rotated) = sessions::just_rotated(token).await? else {
+        return Ok(None);
+    };
+    let successor = token.successor(&rotated.secret);
+    let is_good = successor.hash() == rotated.token;
+    Ok(is_good.then_some((rotated.session, successor)))
 }
 
 async fn tokens(
@@ -110,7 +106,7 @@ async fn tokens(
     );
     let tokens = Tokens {
         access_token: keys::signing().await?.sign(&claims),
-        refresh_token: refresh_token.0,
+        refresh_token: refresh_token.into_text(),
         token_type: "Bearer",
         expires_in: LIFETIME,
     };

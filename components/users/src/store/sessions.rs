@@ -1,11 +1,11 @@
 //! Sessions and their refresh tokens.
 
 use souk_access::Role;
-use souk_store::{Error, FromRow, Row, Value, text};
+use souk_store::{Error, FromRow, FromValue, Row, Value, text};
 use uuid::Uuid;
 
 use super::{DATABASE, Kept, did};
-use crate::domain::{REFRESH_DAYS, Session};
+use crate::domain::{REFRESH_AGAIN_SECONDS, REFRESH_DAYS, RefreshToken, Secret, Session};
 use crate::store::users::Account;
 
 /// A session that has begun or goes on: what its access token says.
@@ -25,6 +25,34 @@ impl FromRow for Begun {
     }
 }
 
+/// A session whose token was spent a moment ago.
+pub struct Rotated {
+    pub session: Begun,
+    /// What the token that is good now was made with, if it was made of another one.
+    pub secret: Secret,
+    /// The hash of the token that is good now.
+    pub token: String,
+}
+
+impl FromRow for Rotated {
+    fn from_row(row: &mut Row) -> Result<Self, Error> {
+        Ok(Self {
+            session: Begun::from_row(row)?,
+            secret: row.take()?,
+            token: row.take()?,
+        })
+    }
+}
+
+impl FromValue for Secret {
+    fn from_value(value: Value) -> Result<Self, &'static str> {
+        let Value::Blob(secret) = value else {
+            return Err("a blob");
+        };
+        secret.try_into().map(Self).map_err(|_| "32 bytes")
+    }
+}
+
 impl FromRow for Session {
     fn from_row(row: &mut Row) -> Result<Self, Error> {
         Ok(Self {
@@ -40,7 +68,7 @@ impl FromRow for Session {
 /// Begins a session, unless the account's password has changed since it was read, or the account has gone.
 pub async fn begin(
     account: &Account,
-    token: &str,
+    token: &RefreshToken,
     client: Option<&str>,
 ) -> Result<Option<Begun>, Error> {
     const SQL: &str = "INSERT INTO sessions (id, user_id, token, client, expires_at) \
@@ -51,30 +79,44 @@ pub async fn begin(
         text(Uuid::now_v7()),
         text(account.id),
         account.password_version.into(),
-        token.into(),
+        token.hash().into(),
         client.into(),
         days(REFRESH_DAYS),
     ];
     DATABASE.write_one(SQL, parameters).await
 }
 
-/// Puts a new token in the place of the one that is good now; a trigger notes that one as spent. Of two who have the same token
+/// Puts its successor in the place of the token that is good now; a trigger notes that one as spent. Of two who have the same token
 /// only one finds it.
-pub async fn rotate(token: &str, next: &str) -> Result<Option<Begun>, Error> {
-    const SQL: &str = "UPDATE sessions SET token = ?2, refreshed_at = strftime('%Y-%m-%dT%H:%M:%fZ'), \
-        expires_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ?3) \
+pub async fn rotate(token: &RefreshToken, secret: &Secret) -> Result<Option<Begun>, Error> {
+    const SQL: &str = "UPDATE sessions SET token = ?2, secret = ?3, refreshed_at = strftime('%Y-%m-%dT%H:%M:%fZ'), \
+        expires_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ?4) \
         WHERE token = ?1 AND expires_at > strftime('%Y-%m-%dT%H:%M:%fZ') \
         RETURNING id, user_id, (SELECT role FROM users WHERE users.id = sessions.user_id)";
-    DATABASE
-        .write_one(SQL, [token.into(), next.into(), days(REFRESH_DAYS)])
-        .await
+    let parameters = [
+        token.hash().into(),
+        token.successor(secret).hash().into(),
+        Value::Blob(secret.0.to_vec()),
+        days(REFRESH_DAYS),
+    ];
+    DATABASE.write_one(SQL, parameters).await
+}
+
+/// The session that a token was spent for a moment ago. What is good there now need not be this token's successor.
+pub async fn just_rotated(token: &RefreshToken) -> Result<Option<Rotated>, Error> {
+    const SQL: &str = "SELECT id, user_id, (SELECT role FROM users WHERE users.id = sessions.user_id), secret, sessions.token \
+        FROM spent_tokens JOIN sessions ON id = session_id \
+        WHERE spent_tokens.token = ?1 AND secret IS NOT NULL AND expires_at > strftime('%Y-%m-%dT%H:%M:%fZ') \
+        AND spent_at > strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ?2)";
+    let since = format!("-{REFRESH_AGAIN_SECONDS} seconds").into();
+    DATABASE.read_one(SQL, [token.hash().into(), since]).await
 }
 
 /// Ends the session that a spent token belongs to; says which.
-pub async fn end_by_spent_token(token: &str) -> Result<Option<Uuid>, Error> {
+pub async fn end_by_spent_token(token: &RefreshToken) -> Result<Option<Uuid>, Error> {
     const SQL: &str = "DELETE FROM sessions WHERE id = (SELECT session_id FROM spent_tokens WHERE token = ?1) \
         RETURNING id, user_id, 'customer'";
-    let ended: Option<Begun> = DATABASE.write_one(SQL, [token.into()]).await?;
+    let ended: Option<Begun> = DATABASE.write_one(SQL, [token.hash().into()]).await?;
     Ok(ended.map(|session| session.id))
 }
 

@@ -120,7 +120,7 @@ fn a_login_with_a_password_that_is_being_changed_begins_no_session() {
     run("UPDATE users SET password_version = password_version + 1").unwrap();
     let begun = futures::executor::block_on(crate::store::sessions::begin(
         &account,
-        &"t".repeat(43),
+        &crate::domain::RefreshToken::first().unwrap(),
         None,
     ))
     .unwrap();

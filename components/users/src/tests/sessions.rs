@@ -1,6 +1,10 @@
 use super::*;
 use futures::executor::block_on;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use souk_access::{Invalid, LIFETIME, Role};
+
+use crate::domain::{RefreshToken, Secret};
 
 #[test]
 fn a_login_gives_tokens() {
@@ -94,33 +98,189 @@ fn a_spent_token_ends_its_session_and_no_other() {
 }
 
 #[test]
-fn of_two_who_have_a_token_one_gets_the_next() {
+fn of_two_who_have_a_token_one_makes_the_next() {
     register();
-    let hash = "a".repeat(43);
-    let tokens = log_in();
-    let session = claims(&tokens).sid;
-    run(&format!(
-        "UPDATE sessions SET token = '{hash}' WHERE id = '{session}'"
-    ))
-    .unwrap();
-
+    let token = RefreshToken::brought(text(&log_in()["refresh_token"]));
     // The statement that decides, as two requests would run it, whichever is first.
-    let (first, second) = ("b".repeat(43), "c".repeat(43));
-    assert!(
-        block_on(crate::store::sessions::rotate(&hash, &first))
-            .unwrap()
-            .is_some()
-    );
-    assert!(
-        block_on(crate::store::sessions::rotate(&hash, &second))
-            .unwrap()
-            .is_none()
-    );
+    let [first, second] = [(); 2].map(|()| Secret::new().unwrap());
+    let rotates = |secret| {
+        let rotated = block_on(crate::store::sessions::rotate(&token, secret));
+        rotated.unwrap().is_some()
+    };
+    assert_eq!([rotates(&first), rotates(&second)], [true, false]);
+    let next = token.successor(&first).hash();
     assert_eq!(
         number(&format!(
-            "SELECT count(*) FROM sessions WHERE token = '{first}'"
+            "SELECT count(*) FROM sessions WHERE token = '{next}'"
         )),
         1
+    );
+}
+
+/// Lets so many seconds go by since tokens were spent.
+fn let_pass(seconds: u32) {
+    run(&format!(
+        "UPDATE spent_tokens SET spent_at = strftime('%Y-%m-%dT%H:%M:%fZ', spent_at, '-{seconds} seconds')"
+    ))
+    .unwrap();
+}
+
+#[test]
+fn who_refreshes_again_for_want_of_the_answer_gets_the_same_token() {
+    register();
+    let tokens = log_in();
+    let first = refresh(&tokens["refresh_token"]);
+    let_pass(8);
+    let again = refresh(&tokens["refresh_token"]);
+    assert_eq!((first.status, again.status), (201, 201), "{}", again.text);
+    assert_eq!(first.body["refresh_token"], again.body["refresh_token"]);
+    assert!(
+        !everything().contains(&text(&again.body["refresh_token"])),
+        "it is made anew, not kept"
+    );
+    let (one, other) = (claims(&first.body), claims(&again.body));
+    assert_eq!((one.sub, one.sid), (other.sub, other.sid));
+    assert_ne!(one.jti, other.jti, "each is given an access token");
+    assert_eq!(refresh(&again.body["refresh_token"]).status, 201);
+}
+
+#[test]
+fn a_token_that_was_spent_some_time_ago_ends_its_session() {
+    register();
+    let tokens = log_in();
+    let next = refresh(&tokens["refresh_token"]).body;
+    let_pass(8);
+    assert_eq!(refresh(&tokens["refresh_token"]).status, 201);
+    let_pass(2);
+    assert_eq!(
+        refresh(&tokens["refresh_token"]).status,
+        401,
+        "it is ten seconds from when it was spent, however often it came since"
+    );
+    assert_eq!(refresh(&next["refresh_token"]).status, 401);
+    assert_eq!(number("SELECT count(*) FROM sessions"), 0);
+}
+
+#[test]
+fn only_the_token_that_was_spent_last_may_come_again() {
+    register();
+    let tokens = log_in();
+    let second = refresh(&tokens["refresh_token"]).body;
+    let third = refresh(&second["refresh_token"]).body;
+    assert_eq!(
+        refresh(&second["refresh_token"]).body["refresh_token"],
+        third["refresh_token"]
+    );
+    assert_eq!(refresh(&tokens["refresh_token"]).status, 401);
+    assert_eq!(number("SELECT count(*) FROM sessions"), 0);
+}
+
+#[test]
+fn a_session_that_is_over_is_not_refreshed_again() {
+    register();
+    let tokens = log_in();
+    refresh(&tokens["refresh_token"]);
+    run("UPDATE sessions SET expires_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-1 second')")
+        .unwrap();
+    assert_eq!(refresh(&tokens["refresh_token"]).status, 401);
+}
+
+/// A refresh by a version of the service from before there were secrets.
+fn refresh_as_before(token: &Value) -> String {
+    let next = RefreshToken::first().unwrap();
+    let hash = RefreshToken::brought(text(token)).hash();
+    run(&format!(
+        "UPDATE sessions SET token = '{}', refreshed_at = strftime('%Y-%m-%dT%H:%M:%fZ') WHERE token = '{hash}'",
+        next.hash()
+    ))
+    .unwrap();
+    next.into_text()
+}
+
+#[test]
+fn while_two_versions_run_sessions_go_on_and_stolen_tokens_end_them() {
+    register();
+    let tokens = log_in();
+    // From the old version to the new one and back.
+    let second = json!(refresh_as_before(&tokens["refresh_token"]));
+    let third = refresh(&second).body["refresh_token"].clone();
+    let fourth = json!(refresh_as_before(&third));
+    assert_eq!(
+        refresh(&third).status,
+        401,
+        "what it was spent for cannot be made again"
+    );
+    assert_eq!(refresh(&fourth).status, 401);
+
+    let other = log_in();
+    refresh_as_before(&other["refresh_token"]);
+    assert_eq!(refresh(&other["refresh_token"]).status, 401);
+}
+
+/// A session as it should be.
+struct Reference {
+    /// Its tokens, the one that is good now last.
+    tokens: Vec<Value>,
+    /// For how many seconds the last but one has been spent.
+    spent_for: u32,
+}
+
+impl Reference {
+    /// Refreshes with one of the tokens; says whether the session goes on.
+    fn refresh(&mut self, index: usize, seed: u64) -> bool {
+        let answer = refresh(&self.tokens[index]);
+        let told = answer.body["refresh_token"].clone();
+        let newest = self.tokens.len() - 1;
+        if index == newest {
+            assert_eq!(answer.status, 201, "seed {seed}: {}", answer.text);
+            assert!(!self.tokens.contains(&told), "seed {seed}");
+            self.tokens.push(told);
+            self.spent_for = 0;
+            return true;
+        }
+        if index + 1 == newest && self.spent_for < 10 {
+            assert_eq!(told, self.tokens[newest], "seed {seed}: {}", answer.text);
+            return true;
+        }
+        assert_eq!(answer.status, 401, "seed {seed}: {}", answer.text);
+        false
+    }
+}
+
+#[test]
+fn whatever_tokens_come_in_whatever_order_the_session_is_one_persons() {
+    register();
+    let (mut went_on, mut ended) = (0, 0);
+    for seed in 0..12 {
+        let mut random = StdRng::seed_from_u64(seed);
+        let mut session = Reference {
+            tokens: vec![log_in()["refresh_token"].clone()],
+            spent_for: 0,
+        };
+        for _ in 0..12 {
+            if random.random_range(0..3) == 0 {
+                // Far enough from ten seconds for the time that the test itself takes.
+                let_pass(4);
+                session.spent_for += 4;
+            }
+            let back = [0, 0, 0, 1, 1, 1, 1, 2][random.random_range(0..8)];
+            let index = session.tokens.len().saturating_sub(1 + back);
+            if !session.refresh(index, seed) {
+                let good_before = session.tokens.iter().rev();
+                assert!(
+                    good_before
+                        .take(2)
+                        .all(|token| refresh(token).status == 401)
+                );
+                ended += 1;
+                break;
+            }
+            went_on += 1;
+        }
+    }
+    assert!(
+        went_on > 20 && ended > 3,
+        "both happen: {went_on} and {ended}"
     );
 }
 
