@@ -7,9 +7,9 @@ use souk_chassis::{Problem, variables};
 
 use crate::cors::Origins;
 use crate::limits::Limit;
+use crate::metrics::Token;
 
 /// What the operator has set.
-#[derive(Debug, PartialEq, Eq)]
 pub struct Settings {
     /// What one client may do in all; none is no limit.
     pub client: Option<Limit>,
@@ -19,6 +19,8 @@ pub struct Settings {
     pub login: Option<Limit>,
     /// Whose pages may use the API.
     pub origins: Origins,
+    /// Who may scrape metrics.
+    pub metrics: Token,
 }
 
 static SETTINGS: OnceLock<Settings> = OnceLock::new();
@@ -34,6 +36,7 @@ pub async fn get() -> Result<&'static Settings, Problem> {
         account: read("rate_limit_account", Limit::parse).await?,
         login: read("rate_limit_login", Limit::parse).await?,
         origins: read("cors_origins", Origins::parse).await?,
+        metrics: read("metrics_token", Token::parse).await?,
     };
     Ok(SETTINGS.get_or_init(|| settings))
 }

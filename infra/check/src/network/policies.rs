@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::{APP_PORT, Allowed, DNS, End, Flow, INGRESS, INTERNET};
+use super::{APP_PORT, Allowed, DNS, End, Flow, INGRESS, INTERNET, MONITORS};
 use crate::objects::{Object, list, number, text};
 use crate::problem::Problem;
 
@@ -221,6 +221,7 @@ fn namespace_of(selector: &Value) -> String {
     match pairs[..] {
         [("kubernetes.io/metadata.name", "kube-system")] => DNS.into(),
         [("souk-ingress", "true")] => INGRESS.into(),
+        [("souk-metrics", "true")] => MONITORS.into(),
         _ => format!("the namespace with {selector}"),
     }
 }
