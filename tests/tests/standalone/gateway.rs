@@ -96,13 +96,10 @@ fn who_is_down_or_hangs_fails_no_scrape() {
         .start();
     let begun = Instant::now();
     let scraped = Reply::to(gateway.request("/metrics").bearer_auth(TOKEN));
+    let took = begun.elapsed();
     assert_eq!(scraped.status, 200, "{}", scraped.text);
+    assert!(took < Duration::from_secs(6), "{took:?}");
     assert!(neighbour.calls() > 2, "it was asked");
-    assert!(
-        begun.elapsed() < Duration::from_secs(6),
-        "{:?}",
-        begun.elapsed()
-    );
     for service in ["carts", "orders", "telemetry", "users"] {
         let down = format!("souk_service_up{{service=\"{service}\"}} 0\n");
         assert!(scraped.text.contains(&down), "{down}{}", scraped.text);
