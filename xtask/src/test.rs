@@ -43,6 +43,9 @@ const OWN_HOSTS: [&str; 6] = [
 /// Those with tests that start Redis servers.
 const WITH_REDIS: [&str; 3] = ["host", "standalone", "chaos"];
 
+/// Those with tests that have Prometheus look.
+const WITH_PROMETHEUS: [&str; 2] = ["standalone", "journey"];
+
 /// Those with tests that start libSQL servers.
 const WITH_SQLD: [&str; 2] = ["host", "standalone"];
 
@@ -209,8 +212,13 @@ impl Session {
         {
             cargo.env("SOUK_NO_REDIS", format!("no redis-server: {error:#}"));
         }
+        if WITH_PROMETHEUS.contains(&suite)
+            && let Err(error) = provide(PROMETHEUS)
+        {
+            eprintln!("no prometheus: {error:#}");
+        }
         if suite == "standalone" {
-            self.provide_observers(&mut cargo);
+            self.provide_exporter(&mut cargo);
         }
         if WITH_SQLD.contains(&suite) {
             match sqld::program(&self.workspace) {
@@ -225,11 +233,8 @@ impl Session {
         self.cargo_test(suite, cargo)
     }
 
-    /// What others see the shop with. Tests that do without say that they were skipped.
-    fn provide_observers(&self, cargo: &mut Command) {
-        if let Err(error) = provide(PROMETHEUS) {
-            eprintln!("no prometheus: {error:#}");
-        }
+    /// What others export with. Tests that do without say that they were skipped.
+    fn provide_exporter(&self, cargo: &mut Command) {
         match python::opentelemetry(&self.workspace) {
             Ok(python) => _ = cargo.env("SOUK_OTEL_PYTHON", python),
             Err(error) => eprintln!("no OpenTelemetry for Python: {error:#}"),
