@@ -66,9 +66,11 @@ impl Token {
 pub async fn expose(context: Context, headers: HeaderMap) -> Response {
     let accept = headers.get(header::ACCEPT).and_then(|it| it.to_str().ok());
     let format = Format::accepted(accept.unwrap_or_default());
+    // Some hundred spans every few seconds would leave no room for the traces of customers.
+    let untraced = context.untraced();
     let asked = routes::services().into_iter();
-    let states = join_all(asked.map(|service| State::of(&context, service)));
-    let (counted, states) = join(counted(&context, format), states).await;
+    let states = join_all(asked.map(|service| State::of(&untraced, service)));
+    let (counted, states) = join(counted(&untraced, format), states).await;
 
     let mut families = Families::default();
     if let Ok(own) = souk_client::report(context.service) {

@@ -6,6 +6,7 @@ use serde_json::json;
 use souk_tests::{
     METRICS_TOKEN, Prometheus, Reply, Shop, cards, eventually, promtool, skipped, souk_only,
 };
+use std::cell::Cell;
 use std::time::Duration;
 
 const NONE: &str = "there is no Prometheus on the PATH; Debian has it in `prometheus`";
@@ -117,10 +118,21 @@ fn all_that_is_measured_is_in_one_place() {
     shop.customer().buy(&[(&product, 1)]);
     // What telemetry counts comes there some seconds later.
     let counts = "souk_request_duration_seconds_count{service=\"orders\"";
+    let scrapes = Cell::new(0_u8);
     eventually("telemetry has counted", || {
-        scraped(&shop, "").text.contains(counts)
+        scrapes.set(scrapes.get().saturating_add(1));
+        let has_counted = scraped(&shop, "").text.contains(counts);
+        has_counted && scrapes.get() > 20
     });
+    std::thread::sleep(Duration::from_secs(3));
     let text = scraped(&shop, "").text;
+    let asked = format!("{counts},route=\"GET /internal/gauges\"}}");
+    let traced = value(&text, &asked).unwrap_or_default();
+    let few = f64::from(scrapes.get()) / 2.0;
+    assert!(
+        traced < few,
+        "what is slow is traced, and no more: {traced}"
+    );
     for service in ["carts", "events", "orders", "telemetry", "users"] {
         let up = format!("souk_service_up{{service=\"{service}\"}}");
         assert_eq!(value(&text, &up), Some(1.0), "{up}");
