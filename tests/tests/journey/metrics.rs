@@ -113,7 +113,9 @@ fn a_token_that_can_be_guessed_stops_the_gateway() {
 #[test]
 fn all_that_is_measured_is_in_one_place() {
     souk_only!();
-    let shop = Shop::start();
+    // All traces are kept, not just some of each second's.
+    let launch = Shop::launcher().env("OTEL_TRACES_SAMPLER", "parentbased_always_on");
+    let shop = Shop::launch(launch);
     let product = shop.product_with_stock(5, 1_000);
     shop.customer().buy(&[(&product, 1)]);
     // What telemetry counts comes there some seconds later.
