@@ -36,10 +36,10 @@ pub use mailbox::{Mailbox, Posted};
 pub use neighbour::{Manner, Neighbour};
 pub use otlp::{LogLine, Otlp, Span};
 pub use processor::{Asked, Books, Mishap, PROCESSOR_KEY, Processor};
-pub use prometheus::{Prometheus, promtool};
+pub use prometheus::{Prometheus, promtool, promtool_in};
 pub use redis::Redis;
 pub use registry::{Registry, RegistryCall};
-pub use shop::{ADMIN_EMAIL, ADMIN_PASSWORD, Shop, unique};
+pub use shop::{ADMIN_EMAIL, ADMIN_PASSWORD, METRICS_TOKEN, Shop, unique};
 pub use sqld::Sqld;
 pub use visitor::{Form, Page, Visitor};
 

@@ -42,7 +42,9 @@ impl Neighbour {
             let Some(request) = Request::read(&stream) else {
                 return;
             };
-            match lock(&shared).take(&request) {
+            // One that hangs is not to hold the lock meanwhile.
+            let manner = lock(&shared).take(&request);
+            match manner {
                 Manner::Hangs => std::thread::sleep(Duration::from_secs(30)),
                 Manner::Fails(_) => respond(&stream, 503, &json!(null)),
                 Manner::Answers => respond(&stream, 200, &answer(&request.path)),

@@ -32,8 +32,16 @@ impl Prometheus {
     /// # Panics
     /// When it does not answer.
     pub fn start(target: &str) -> Option<Self> {
+        Self::scraping(target, "")
+    }
+
+    /// The same, of a shop that wants this token.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub fn scraping(target: &str, token: &str) -> Option<Self> {
         let dir = tempfile::tempdir().expect("a folder for the data");
-        configure(dir.path(), target);
+        Self::configure(dir.path(), target, token);
         let listen = format!("127.0.0.1:{}", free_port());
         let spawned = Command::new("prometheus")
             .current_dir(dir.path())
@@ -57,6 +65,31 @@ impl Prometheus {
         let seen = prometheus.await_value("up", |up| up > 0.0);
         assert!(seen > 0.0, "prometheus does not see {target}");
         Some(prometheus)
+    }
+
+    /// Writes our own configuration into a folder, but for the target, its token, and how often it looks; alarms are given after a second.
+    ///
+    /// # Panics
+    /// When ours is not as expected.
+    pub fn configure(dir: &Path, target: &str, token: &str) {
+        let ours = |file| std::fs::read_to_string(Self::configuration().join(file)).expect(file);
+        let write = |file, text: String| std::fs::write(dir.join(file), text).expect(file);
+        let scrapes = ours("prometheus.yml")
+            .replace("127.0.0.1:3000", target)
+            .replace("../../.spin/metrics-token", "metrics-token")
+            .replace("15s", "1s");
+        assert!(
+            [target, " metrics-token", "1s"]
+                .iter()
+                .all(|it| scrapes.contains(it)),
+            "{scrapes}"
+        );
+        write("prometheus.yml", scrapes);
+        write("metrics-token", token.to_owned());
+        write(
+            "alerts.yml",
+            ours("alerts.yml").replace("for: 5m", "for: 1s"),
+        );
     }
 
     /// The value of a query, once it is as wanted, or what it is after half a minute; 0 where there is none.
@@ -92,21 +125,16 @@ impl Drop for Prometheus {
     }
 }
 
-/// Our own configuration, but for the target and how often it looks.
-fn configure(dir: &Path, target: &str) {
-    let ours = Prometheus::configuration();
-    let text = std::fs::read_to_string(ours.join("prometheus.yml")).expect("our configuration");
-    let text = text.replace("127.0.0.1:4318", target).replace("15s", "1s");
-    assert!(text.contains(target) && text.contains("1s"), "{text}");
-    std::fs::write(dir.join("prometheus.yml"), text).expect("a configuration");
-    std::fs::copy(ours.join("alerts.yml"), dir.join("alerts.yml")).expect("the rules");
+/// What `promtool` says of `input` beside our configuration, and whether it is content; `None` where there is no program.
+pub fn promtool(arguments: &[&str], input: &str) -> Option<(bool, String)> {
+    promtool_in(&Prometheus::configuration(), arguments, input)
 }
 
-/// What `promtool` says of `input`, and whether it is content; `None` where there is no program.
-pub fn promtool(arguments: &[&str], input: &str) -> Option<(bool, String)> {
+/// The same in another folder.
+pub fn promtool_in(dir: &Path, arguments: &[&str], input: &str) -> Option<(bool, String)> {
     let spawned = Command::new("promtool")
         .args(arguments)
-        .current_dir(Prometheus::configuration())
+        .current_dir(dir)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

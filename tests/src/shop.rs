@@ -15,6 +15,9 @@ pub const ADMIN_EMAIL: &str = "admin@souk.example";
 /// The administrator's password.
 pub const ADMIN_PASSWORD: &str = "a password of the tests";
 
+/// What whoever scrapes the metrics of shops that tests start has to bring.
+pub const METRICS_TOKEN: &str = "the-token-of-metrics-of-the-tests";
+
 /// A shop, seen from outside.
 pub struct Shop {
     /// Where it is, without a trailing slash.
@@ -101,6 +104,7 @@ impl Shop {
             .runtime_config("runtime-config.toml")
             .variable("admin_email", ADMIN_EMAIL)
             .variable("admin_password", ADMIN_PASSWORD)
+            .variable("metrics_token", METRICS_TOKEN)
             .variable("rate_limit_client", "off")
             .variable("rate_limit_account", "off")
             .variable("rate_limit_login", "off")

@@ -47,11 +47,13 @@ pub fn run(args: crate::Args) -> anyhow::Result<ExitCode> {
         &workspace.state_dir().join("service-key"),
         secrets::key,
     )?;
+    let metrics_token = metrics_token(&workspace.state_dir())?;
     let mut host = Command::new(souk);
     host.args(options.arguments())
         .env("SPIN_VARIABLE_ADMIN_EMAIL", &people.admin.email)
         .env("SPIN_VARIABLE_ADMIN_PASSWORD", &people.admin.password)
         .env("SPIN_VARIABLE_SERVICE_KEY", &service_key)
+        .env("SPIN_VARIABLE_METRICS_TOKEN", &metrics_token)
         .current_dir(&workspace.root);
 
     let mut host = Host::start(host)?;
@@ -66,7 +68,10 @@ pub fn run(args: crate::Args) -> anyhow::Result<ExitCode> {
                 eprintln!("the demo data is not loaded: {error:#}");
             }
             let customer = (options.load_demo && loaded.is_ok()).then_some(&people.customer);
-            print!("{}", welcome(&shop.url, &people.admin, customer));
+            print!(
+                "{}",
+                welcome(&shop.url, &people.admin, customer, &metrics_token)
+            );
         }
     }
     host.wait()
@@ -99,6 +104,12 @@ impl People {
             )?,
         })
     }
+}
+
+/// What Prometheus brings to scrape the local shop.
+pub fn metrics_token(state: &Path) -> anyhow::Result<String> {
+    let file = state.join("metrics-token");
+    secret("SPIN_VARIABLE_METRICS_TOKEN", &file, secrets::key)
 }
 
 impl Options {
@@ -179,8 +190,13 @@ pub fn load_demo_once(
     Ok(())
 }
 
-/// Where the shop is, who may log in, and how.
-pub fn welcome(url: &str, admin: &Credentials, customer: Option<&Credentials>) -> String {
+/// Where the shop is, who may log in and how, and how it is watched.
+pub fn welcome(
+    url: &str,
+    admin: &Credentials,
+    customer: Option<&Credentials>,
+    metrics_token: &str,
+) -> String {
     let mut text = format!("\nThe shop is open at {url}\n\n");
     let mut row = |who, it: &Credentials| {
         text += &format!("  {who:<9} {}   password {}\n", it.email, it.password);
@@ -195,8 +211,9 @@ pub fn welcome(url: &str, admin: &Credentials, customer: Option<&Credentials>) -
   curl '{url}/api/products?q=tea&limit=5'
   curl -H 'content-type: application/json' -d '{{\"email\":\"{}\",\"password\":\"{}\"}}' {url}/api/sessions
   curl -H \"authorization: Bearer $TOKEN\" {url}/api/users/me
+  curl -H 'authorization: Bearer {metrics_token}' {url}/metrics
 
-The second one logs in: TOKEN is the access_token of its answer. Ctrl-C closes the shop.
+The second one logs in: TOKEN is the access_token of its answer. The last one is what Prometheus scrapes. Ctrl-C closes the shop.
 ",
         who.email, who.password
     );
@@ -338,13 +355,20 @@ mod tests {
             person("admin@souk.example"),
             person("customer@souk.example"),
         );
-        let text = welcome("http://127.0.0.1:3000", &admin, Some(&customer));
+        let text = welcome(
+            "http://127.0.0.1:3000",
+            &admin,
+            Some(&customer),
+            "of metrics",
+        );
         assert!(
             text.contains("of admin@souk.example") && text.contains("of customer@souk.example")
         );
         let body = r#"{"email":"customer@souk.example","password":"of customer@souk.example"}"#;
         assert!(text.contains(body), "{text}");
-        let text = welcome("http://127.0.0.1:3000", &admin, None);
+        let scrape = "curl -H 'authorization: Bearer of metrics' http://127.0.0.1:3000/metrics";
+        assert!(text.contains(scrape), "{text}");
+        let text = welcome("http://127.0.0.1:3000", &admin, None, "of metrics");
         assert!(!text.contains("customer@"), "{text}");
     }
 

@@ -4,6 +4,7 @@ use axum::extract::{FromRequest, Request};
 use http::StatusCode;
 use serde_json::Value;
 use souk_chassis::fields::{self, Fields, FromFields};
+use souk_chassis::gauges::Gauge;
 use souk_chassis::{Admin, Context, FieldError, Json, Page, Path, Problem, Query, json_body, page};
 use souk_events::{EVENT_LIMIT, Event, source};
 
@@ -191,6 +192,34 @@ pub async fn redeliver(_: Admin, Path(letter): Path<String>) -> Result<StatusCod
             "there is no dead letter {letter}"
         ))),
     }
+}
+
+/// What it states about itself in numbers.
+pub async fn gauges() -> Result<Vec<Gauge>, store::Error> {
+    let standings = store::standings().await?;
+    Ok(standings.iter().flat_map(gauges_of).collect())
+}
+
+/// Events that a consumer does not want count as well until it has come past them, as it does whenever somebody asks.
+fn gauges_of(standing: &Standing) -> [Gauge; 3] {
+    [
+        Gauge::number(
+            "souk_dead_letters",
+            "Events that a consumer did not take, and that are not tried any more.",
+            standing.dead,
+        ),
+        Gauge::number(
+            "souk_subscription_lag",
+            "Events that a consumer is still to get.",
+            standing.behind + standing.held,
+        ),
+        Gauge::seconds(
+            "souk_subscription_lag_seconds",
+            "How long the oldest event has been in the log that a consumer is still to get.",
+            standing.waiting_ms,
+        ),
+    ]
+    .map(|gauge| gauge.of("consumer", &standing.consumer))
 }
 
 /// `POST /internal/tick`

@@ -264,6 +264,8 @@ pub struct Standing {
     pub held: i64,
     /// How many dead letters it has.
     pub dead: i64,
+    /// How long the oldest event has been in the log that it is still to get, in milliseconds; 0 where there is none.
+    pub waiting_ms: i64,
     /// How often in a row it took nothing.
     pub failures: i64,
     /// Why, the last time.

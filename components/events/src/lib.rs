@@ -13,7 +13,7 @@ mod domain;
 mod settings;
 mod store;
 
-use souk_chassis::{Page, Routes, Service, get, post};
+use souk_chassis::{Page, Routes, Service, gauges, get, post};
 use souk_events::Event;
 use spin_sdk::http::{IntoResponse, Request};
 
@@ -73,6 +73,7 @@ fn routes() -> Routes {
                 .returns_nothing(202),
         )
         .routes(souk_client::operations())
+        .route(gauges::operation(api::gauges))
         .route(
             post("/internal/tick", api::tick)
                 .summary("Deliver what is due, and forget what is old")

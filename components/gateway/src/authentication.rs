@@ -75,7 +75,7 @@ pub async fn client_of(headers: &HeaderMap, proxies: TrustedProxies) -> Option<I
 }
 
 /// The token of an `authorization: Bearer <token>`.
-fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+pub fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let mut values = headers.get_all(header::AUTHORIZATION).into_iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),

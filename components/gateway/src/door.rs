@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crate::authentication::{Identity, authenticate, client_of};
 use crate::compression::Wish;
-use crate::routes::Route;
+use crate::routes::{Access, Route};
 use crate::settings::{self, Settings};
 use crate::{bounds, cors, limiter, limits, routes, shedding};
 
@@ -64,7 +64,12 @@ async fn serve(context: Context, request: Request, next: Next, settings: &Settin
         Ok(running) => running,
         Err(problem) => return problem.into_response(),
     };
-    let identity = authenticate(&context, request.headers()).await;
+    let identity = match &route {
+        Ok(route) if route.access == Access::Monitor => {
+            settings.metrics.admit(request.headers()).map(|()| None)
+        }
+        _ => authenticate(&context, request.headers()).await,
+    };
     let client = client_of(request.headers(), settings.proxies).await;
 
     let class = route

@@ -14,7 +14,7 @@
 //! | may this caller make it? | `routes` |
 //! | the body may not be too large | `bounds` |
 //! | it is passed on, with a deadline | `forward`, as `policies` say; what is down is answered from `copies` where it can be |
-//! | or it is answered here | `aggregation`, `contract` (`merge`), `health`, `ops` |
+//! | or it is answered here | `aggregation`, `contract` (`merge`), `health`, `metrics` (`exposition`), `ops` |
 //! | the answer is compressed where that pays, and gets the headers that every answer has | `compression`, `cors`, `door` |
 //!
 //! Whoever called goes on to the service in the service token, the session in `x-souk-session`, the client's address in
@@ -32,12 +32,14 @@ mod contract;
 mod copies;
 mod cors;
 mod door;
+mod exposition;
 mod forward;
 mod health;
 mod keys;
 mod limiter;
 mod limits;
 mod merge;
+mod metrics;
 mod ops;
 mod policies;
 mod routes;
@@ -78,6 +80,12 @@ fn routes() -> Routes {
             get("/api/openapi.json", contract::show)
                 .summary("This contract")
                 .returns::<clients::Object>(200),
+        )
+        .route(
+            get("/metrics", metrics::expose)
+                .summary("What Prometheus scrapes, for whoever brings the token of metrics: its own text format, or OpenMetrics")
+                .returns_stream(200, exposition::TEXT)
+                .fails([401, 404]),
         )
         .route(
             get("/api/ops/services", ops::services)

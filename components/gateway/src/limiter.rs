@@ -69,6 +69,7 @@ mod tests {
     use super::*;
     use crate::cors::Origins;
     use crate::limits::Limit;
+    use crate::metrics::Token;
     use futures::executor::block_on;
     use rand::rngs::StdRng;
     use rand::{Rng, SeedableRng};
@@ -220,6 +221,7 @@ mod tests {
             login: limit("5/60"),
             origins: Origins::These(Vec::new()),
             proxies: TrustedProxies::parse("0").unwrap(),
+            metrics: Token::parse("").unwrap(),
         };
         let client = Some("192.0.2.1".parse().unwrap());
         let keys = |class, client, user| {

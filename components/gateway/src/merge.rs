@@ -84,6 +84,7 @@ pub fn merge(mut own: Contract, others: Vec<Contract>, missing: &[&str]) -> Valu
         "paths": paths,
         "components": {"schemas": schemas, "responses": responses, "headers": headers(), "securitySchemes": {
             "accessToken": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+            "metricsToken": {"type": "http", "scheme": "bearer", "description": "What the operator has set to scrape metrics with"},
         }},
     });
     if !missing.is_empty() {
@@ -132,6 +133,7 @@ fn complete(operation: &mut Value, route: &Route, has_parameters: bool) {
     let service_asks = operation["security"].is_array();
     operation["security"] = match route.access {
         Access::Anyone if !service_asks => json!([{}, signed_in]),
+        Access::Monitor => json!([{"metricsToken": []}]),
         _ => json!([signed_in]),
     };
     let mut problems = vec![401, 414, 429, 431, 502, 503, 504];
@@ -485,8 +487,11 @@ mod tests {
                 "/api/ops/breakers",
                 "/api/ops/faults",
                 "/api/ops/services",
-                "/api/orders/{id}/summary"
+                "/api/orders/{id}/summary",
+                "/metrics"
             ]
         );
+        let metrics = &merged["paths"]["/metrics"]["get"];
+        assert_eq!(metrics["security"], json!([{"metricsToken": []}]));
     }
 }

@@ -84,7 +84,8 @@ pub async fn breakers(context: Context) -> Json<Breakers> {
     Json(Breakers { items, warnings })
 }
 
-async fn calls_of(
+/// What a service knows of those it calls.
+pub async fn calls_of(
     context: &Context,
     service: &'static str,
 ) -> (&'static str, Result<Calls, String>) {

@@ -8,9 +8,9 @@ use souk_chassis::variables::parsed;
 
 use crate::cors::Origins;
 use crate::limits::Limit;
+use crate::metrics::Token;
 
 /// What the operator has set.
-#[derive(Debug, PartialEq, Eq)]
 pub struct Settings {
     /// What one client may do in all; none is no limit.
     pub client: Option<Limit>,
@@ -22,6 +22,8 @@ pub struct Settings {
     pub origins: Origins,
     /// What stands in front of the shop.
     pub proxies: TrustedProxies,
+    /// Who may scrape metrics.
+    pub metrics: Token,
 }
 
 static SETTINGS: OnceLock<Settings> = OnceLock::new();
@@ -37,6 +39,7 @@ pub async fn get() -> Result<&'static Settings, Problem> {
         login: parsed("rate_limit_login", Limit::parse).await?,
         origins: parsed("cors_origins", Origins::parse).await?,
         proxies: TrustedProxies::get().await?,
+        metrics: parsed("metrics_token", Token::parse).await?,
     };
     Ok(SETTINGS.get_or_init(|| settings))
 }

@@ -12,11 +12,15 @@ use uuid::Uuid;
 
 use crate::cors::Origins;
 use crate::limits::Limit;
+use crate::metrics::Token;
 use crate::settings::{self, Settings};
 use crate::{SERVICE, keys};
 
 /// The key that `users` signs with, so to say.
 const KEY: u8 = 1;
+
+/// The token of metrics.
+const METRICS: &str = "0123456789abcdef";
 
 struct Answer {
     status: u16,
@@ -52,6 +56,7 @@ fn ask(method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
         login: limit("5/1000"),
         origins: Origins::parse("https://shop.example").unwrap(),
         proxies: TrustedProxies::parse("1").unwrap(),
+        metrics: Token::parse(METRICS).unwrap(),
     });
     keys::tests::knows(KEY, now());
     let mut request = Request::builder().method(method).uri(path);
@@ -215,6 +220,42 @@ fn a_token_that_is_not_valid_is_refused_everywhere() {
             assert!(answer.header("www-authenticate").starts_with("Bearer"));
         }
     }
+}
+
+#[test]
+fn metrics_are_for_whoever_brings_their_token() {
+    let admin = bearer(KEY, Uuid::nil(), Role::Admin, 0);
+    for authorization in [
+        "",
+        "Bearer",
+        "Bearer 0123456789abcdeF",
+        "Bearer 0123456789abcde",
+        "Basic 0123456789abcdef",
+        &admin,
+    ] {
+        let headers = [("authorization", authorization), FROM_OUTSIDE];
+        let without = &headers[usize::from(authorization.is_empty())..];
+        let answer = ask("GET", "/metrics", without);
+        assert_eq!(
+            (answer.status, answer.problem()),
+            (401, "unauthorized"),
+            "{authorization}"
+        );
+        assert_eq!(answer.header("www-authenticate"), "Bearer");
+    }
+    let remaining = ask("GET", "/metrics", &[FROM_OUTSIDE]);
+    assert_eq!(
+        remaining.header("ratelimit-remaining"),
+        "43",
+        "guesses are counted"
+    );
+    assert_eq!(status("POST", "/metrics", &[]), 405);
+    let token = format!("Bearer {METRICS}");
+    let elsewhere = ask("GET", "/api/ops/breakers", &[("authorization", &token)]);
+    assert_eq!(
+        (elsewhere.status, elsewhere.problem()),
+        (401, "unauthorized")
+    );
 }
 
 #[test]

@@ -9,7 +9,7 @@ mod events;
 mod store;
 
 use souk_chassis::page::Part;
-use souk_chassis::{Page, Routes, Service, get, post, put};
+use souk_chassis::{Page, Routes, Service, gauges, get, post, put};
 use spin_sdk::http::{IntoResponse, Request};
 
 use domain::{Adjustment, Audit, Entry, Level, LevelFilter, NewLevel, NewReservation, Reservation};
@@ -105,6 +105,7 @@ fn routes() -> Routes {
         )
         .route(souk_events::operation(events::handle))
         .routes(souk_client::operations())
+        .route(gauges::operation(|| OUTBOX.gauges()))
         .route(
             post("/internal/tick", api::tick)
                 .summary(

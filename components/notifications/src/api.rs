@@ -1,12 +1,13 @@
 //! HTTP in and out.
 
 use http::StatusCode;
+use souk_chassis::gauges::Gauge;
 use souk_chassis::{Admin, Context, Json, Page, Path, Problem, Query, SignedIn};
 use uuid::Uuid;
 
 use crate::background;
 use crate::domain::{DeliveryFilter, DeliveryStatus, DeliveryView, Filter, Notification};
-use crate::store;
+use crate::store::{self, OUTBOX};
 
 /// `GET /api/notifications`
 pub async fn list(
@@ -49,6 +50,17 @@ pub async fn retry(_: Admin, Path(id): Path<Uuid>) -> Result<Json<DeliveryView>,
         DeliveryStatus::Sent => Err(Problem::conflict("it was sent already")),
         _ => Ok(Json(delivery)),
     }
+}
+
+/// What it states about itself in numbers.
+pub async fn gauges() -> Result<Vec<Gauge>, Problem> {
+    let mut gauges = OUTBOX.gauges().await?;
+    gauges.push(Gauge::number(
+        "souk_deliveries_parked",
+        "Mails and webhooks that were given up.",
+        store::parked().await?,
+    ));
+    Ok(gauges)
 }
 
 /// `POST /internal/tick`

@@ -16,7 +16,7 @@ mod settings;
 mod store;
 mod templates;
 
-use souk_chassis::{Page, Routes, Service, get, post};
+use souk_chassis::{Page, Routes, Service, gauges, get, post};
 use spin_sdk::http::{IntoResponse, Request};
 
 use domain::{DeliveryFilter, DeliveryView, Filter, Notification};
@@ -62,6 +62,7 @@ fn routes() -> Routes {
         )
         .route(souk_events::operation(events::handle))
         .routes(souk_client::operations())
+        .route(gauges::operation(api::gauges))
         .route(
             post("/internal/tick", api::tick)
                 .summary("Sends what is due")

@@ -5,7 +5,9 @@
 
 use souk_chassis::SignedIn;
 use souk_events::Outbox;
-use souk_store::{Database, Error, FromRow, Json, Migration, Row, Value, Word, json, text, word};
+use souk_store::{
+    Column, Database, Error, FromRow, Json, Migration, Row, Value, Word, json, text, word,
+};
 use uuid::Uuid;
 
 use crate::domain::{
@@ -326,13 +328,20 @@ pub async fn retry(id: Uuid) -> Result<(), Error> {
     DATABASE.write::<()>(SQL, [text(id)]).await.map(drop)
 }
 
+const PARKED: &str = "SELECT count(*) FROM deliveries WHERE status = 'parked'";
+
+/// How many deliveries were given up.
+pub async fn parked() -> Result<i64, Error> {
+    let parked: Option<Column<i64>> = DATABASE.read_one(PARKED, []).await?;
+    Ok(parked.map_or(0, |Column(parked)| parked))
+}
+
 #[cfg(test)]
 pub mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use futures::executor::block_on;
     use souk_chassis::fields;
-    use souk_store::Column;
 
     /// Runs a statement that no handler would; its first row's first column as text.
     pub fn run(sql: &str) -> Result<Option<String>, Error> {
@@ -375,6 +384,11 @@ pub mod tests {
                 DELIVERIES_BY_STATUS.to_owned(),
                 3,
                 "SEARCH deliveries USING INDEX deliveries_by_status (status=? AND id<?)",
+            ),
+            (
+                PARKED.to_owned(),
+                0,
+                "SEARCH deliveries USING COVERING INDEX deliveries_by_status (status=?)",
             ),
         ] {
             let plan = plan(&sql, parameters);

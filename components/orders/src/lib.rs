@@ -14,7 +14,7 @@ mod store;
 mod stream;
 
 use souk_chassis::page::Part;
-use souk_chassis::{Page, Routes, Service, get, post};
+use souk_chassis::{Page, Routes, Service, gauges, get, post};
 use spin_sdk::http::{IntoResponse, Request};
 
 use domain::ops::{SagaHistory, SagaView, Sales, SalesFilter};
@@ -122,6 +122,7 @@ fn routes() -> Routes {
         )
         .route(souk_events::operation(events::handle))
         .routes(souk_client::operations())
+        .route(gauges::operation(api::ops::gauges))
         .route(
             post("/internal/tick", api::tick)
                 .summary("Go on with what is due, and publish what is not published")

@@ -13,12 +13,13 @@ mod operations;
 mod provider;
 mod store;
 
-use souk_chassis::{Page, Routes, Service, get, post};
+use souk_chassis::{Page, Routes, Service, gauges, get, post};
 use spin_sdk::http::{IntoResponse, Request};
 
 use api::OfOrder;
 use card::{Card, CardToken};
 use domain::{NewPayment, NewRefund, Payment};
+use store::OUTBOX;
 
 /// The service.
 pub static SERVICE: Service =
@@ -110,6 +111,7 @@ fn routes() -> Routes {
                 .fails([409]),
         )
         .routes(souk_client::operations())
+        .route(gauges::operation(|| OUTBOX.gauges()))
         .route(
             post("/internal/tick", api::tick)
                 .summary("Does what is due")

@@ -9,7 +9,7 @@ mod events;
 mod store;
 
 use souk_chassis::page::Part;
-use souk_chassis::{Page, Routes, Service, delete, get, patch, post, put};
+use souk_chassis::{Page, Routes, Service, delete, gauges, get, patch, post, put};
 use spin_sdk::http::{IntoResponse, Request};
 
 use domain::{Category, CategoryBody, Filter, NewProduct, PastPrice, Product, ProductChange};
@@ -87,6 +87,7 @@ fn routes() -> Routes {
         )
         .route(souk_events::operation(events::handle))
         .routes(souk_client::operations())
+        .route(gauges::operation(|| OUTBOX.gauges()))
         .route(
             post("/internal/tick", api::tick)
                 .summary("Publish what is not published")

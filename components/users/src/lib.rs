@@ -19,7 +19,7 @@ use domain::{
     User,
 };
 use souk_access::Jwks;
-use souk_chassis::{Page, Routes, Service, delete, get, patch, post, put};
+use souk_chassis::{Page, Routes, Service, delete, gauges, get, patch, post, put};
 use spin_sdk::http::{IntoResponse, Request};
 
 use store::OUTBOX;
@@ -131,6 +131,7 @@ fn session_routes(routes: Routes) -> Routes {
                 .returns::<Jwks>(200),
         )
         .routes(souk_client::operations())
+        .route(gauges::operation(|| OUTBOX.gauges()))
         .route(
             post("/internal/tick", sessions::tick)
                 .summary("Forgets what is over, and rotates the signing key")

@@ -99,6 +99,18 @@ impl Context {
         }
     }
 
+    /// The same, for what is asked over and over: in a trace of its own that is not sampled, so it takes no room where traces are kept.
+    pub fn untraced(&self) -> Self {
+        let ((trace, rest), (_, span)) =
+            (Uuid::now_v7().as_u64_pair(), Uuid::now_v7().as_u64_pair());
+        let traceparent = format!("00-{trace:016x}{rest:016x}-{span:016x}-00");
+        Self {
+            traceparent: HeaderValue::try_from(traceparent).ok(),
+            tracestate: None,
+            ..self.clone()
+        }
+    }
+
     /// Refuses to begin with something that takes so many milliseconds when nobody will wait for it so long.
     pub fn require_time(&self, ms: u32) -> Result<(), Problem> {
         let left = self
@@ -317,6 +329,23 @@ mod tests {
             ("mine", Some("here"))
         );
         assert!(unknown.tracestate.is_some());
+    }
+
+    #[test]
+    fn what_is_not_to_be_traced_is_in_an_unsampled_trace_of_its_own() {
+        const SAMPLED: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let traced = Context {
+            traceparent: Some(HeaderValue::from_static(SAMPLED)),
+            ..context(Some("100"))
+        };
+        let untraced = traced.untraced();
+        let traceparent = untraced.traceparent.clone().unwrap();
+        let parts: Vec<_> = traceparent.to_str().unwrap().split('-').collect();
+        let lengths: Vec<_> = parts.iter().map(|part| part.len()).collect();
+        assert_eq!(lengths, [2, 32, 16, 2], "{traceparent:?}");
+        assert_eq!(parts[3], "00");
+        assert_ne!(untraced.trace_id(), traced.trace_id());
+        assert_eq!(untraced.deadline, traced.deadline);
     }
 
     #[test]

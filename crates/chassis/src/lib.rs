@@ -43,6 +43,7 @@
 //! - **Who a request comes from**, with proxies in front or without, is in [`address`].
 //! - **The log** is JSON lines, written by the macros of `tracing`; each says which request it is written for (see [`log`]).
 //! - **`GET /healthz`** says that the service answers.
+//! - **[Gauges](gauges)**: what a service states about itself in numbers is one function, and the gateway makes metrics of it.
 //! - **Work after an answer**, such as publishing what a request has changed, is named once, by [`Service::afterwards`].
 //!
 //! An instance serves up to 16 requests at once on one thread, and many after each other. The router is built once per
@@ -57,6 +58,7 @@ pub mod backoff;
 pub mod context;
 mod extract;
 pub mod fields;
+pub mod gauges;
 mod load;
 pub mod log;
 mod money;

@@ -199,20 +199,35 @@ impl Response {
 
     /// Reads its body as JSON; that may take as long again as its head.
     pub async fn json<T: DeserializeOwned>(self) -> Result<T, CallError> {
+        let service = self.service;
+        let body = self.read(ANSWER_LIMIT).await?;
+        serde_json::from_slice(&body).map_err(|error| unusable(service, &error))
+    }
+
+    /// Reads its body as text of at most so many bytes; that may take as long again as its head.
+    pub async fn text(self, limit: usize) -> Result<String, CallError> {
+        let service = self.service;
+        let body = self.read(limit).await?;
+        String::from_utf8(body.into()).map_err(|error| unusable(service, &error))
+    }
+
+    async fn read(self, limit: usize) -> Result<Bytes, CallError> {
         let (service, timeout_ms) = (self.service, self.timeout_ms);
-        let answer = |cause: String| CallError::Answer {
-            service: service.into(),
-            cause,
-        };
-        let reading = axum::body::to_bytes(self.response.into_body(), ANSWER_LIMIT);
-        let body = time::within(timeout_ms, reading)
+        let reading = axum::body::to_bytes(self.response.into_body(), limit);
+        time::within(timeout_ms, reading)
             .await
             .ok_or_else(|| CallError::Timeout {
                 service: service.into(),
                 timeout_ms,
             })?
-            .map_err(|error| answer(error.to_string()))?;
-        serde_json::from_slice(&body).map_err(|error| answer(error.to_string()))
+            .map_err(|error| unusable(service, &error))
+    }
+}
+
+fn unusable(service: &str, cause: &dyn std::fmt::Display) -> CallError {
+    CallError::Answer {
+        service: service.into(),
+        cause: cause.to_string(),
     }
 }
 

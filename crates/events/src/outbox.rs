@@ -2,6 +2,7 @@
 
 use http::Method;
 use souk_chassis::background::{self, Every, now};
+use souk_chassis::gauges::Gauge;
 use souk_chassis::{Context, Problem};
 use souk_store::{Column, Database, Error, FromRow, Migration, Row, Synchronous};
 
@@ -24,6 +25,12 @@ const BATCH_BYTES: usize = EVENT_LIMIT / 4;
 
 /// How often an instance's reading traffic looks whether there is something to publish, in milliseconds.
 const LOOK_EVERY: i64 = 1_000;
+
+/// How many events are not published yet, and how old the oldest of them is at the moment ?1, in milliseconds. Positions have no gaps, so none
+/// of those events is counted.
+const WAITING: &str = "SELECT ifnull((SELECT max(position) FROM outbox), 0) - published, \
+                       ifnull(?1 - (SELECT CAST(unixepoch(time, 'subsec') * 1000 AS INTEGER) FROM outbox \
+                           WHERE position > published ORDER BY position LIMIT 1), 0) FROM outbox_progress";
 
 /// What a service's events are from.
 pub fn source(service: &str) -> String {
@@ -113,6 +120,26 @@ impl Outbox {
             .collect())
     }
 
+    /// How much waits to be published, and for how long.
+    pub async fn gauges(&self) -> Result<Vec<Gauge>, Error> {
+        let waiting: Option<Waiting> = self.database.read_one(WAITING, [now().into()]).await?;
+        let Waiting { events, oldest_ms } = waiting.unwrap_or_default();
+        Ok(vec![
+            Gauge::number(
+                "souk_outbox_waiting",
+                "Events that the broker has not taken yet.",
+                events.max(0),
+            )
+            .of("service", self.service),
+            Gauge::seconds(
+                "souk_outbox_oldest_seconds",
+                "How long the oldest event has been there that the broker has not taken yet.",
+                oldest_ms,
+            )
+            .of("service", self.service),
+        ])
+    }
+
     /// Takes the lease, if there is something to publish and nobody has it; says up to where all is published.
     async fn claim(&self) -> Result<Option<i64>, Error> {
         // Mostly there is nothing, and to read takes no lock.
@@ -176,6 +203,22 @@ fn length_of_batch(entries: &[Entry]) -> usize {
         bytes <= BATCH_BYTES
     });
     fits.count().max(1)
+}
+
+/// What is not published.
+#[derive(Default)]
+struct Waiting {
+    events: i64,
+    oldest_ms: i64,
+}
+
+impl FromRow for Waiting {
+    fn from_row(row: &mut Row) -> Result<Self, Error> {
+        Ok(Self {
+            events: row.take()?,
+            oldest_ms: row.take()?,
+        })
+    }
 }
 
 /// An event and its place in the outbox.
@@ -258,7 +301,7 @@ mod tests {
 
     #[test]
     fn an_event_is_of_the_trace_it_happened_in_or_else_of_its_publishers() {
-        const TRACED: Outbox =
+        static TRACED: Outbox =
             Outbox::new("things", &[MIGRATION]).traced_by("iif(subject = 't1', 'its own', NULL)");
         ["t1", "t2"].into_iter().for_each(add);
         let publisher = Context {
@@ -384,6 +427,39 @@ mod tests {
         let huge = "x".repeat(BATCH_BYTES);
         run(&format!("INSERT INTO outbox (type, subject, data) VALUES ('thing.made', 'a', '{{\"x\":\"{huge}\"}}')")).unwrap();
         assert_eq!(block_on(OUTBOX.after(published)).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn what_waits_is_told_and_looked_up_rather_than_counted() {
+        let told = || {
+            let gauges = block_on(OUTBOX.gauges()).unwrap();
+            assert!(
+                gauges
+                    .iter()
+                    .all(|gauge| gauge.labels["service"] == "things")
+            );
+            (gauges[0].value, gauges[1].value)
+        };
+        assert_eq!(told(), (0.0, 0.0));
+        run("INSERT INTO outbox (type, subject, data, time) \
+             VALUES ('thing.made', 'a', '{}', strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-90 seconds'))")
+        .unwrap();
+        add("t2");
+        let (waiting, oldest) = told();
+        assert_eq!(waiting, 2.0);
+        assert!((89.0..100.0).contains(&oldest), "{oldest}");
+        block_on(OUTBOX.progress(1)).unwrap();
+        let (waiting, oldest) = told();
+        assert_eq!(waiting, 1.0);
+        assert!(oldest < 10.0, "{oldest}");
+        block_on(OUTBOX.progress(2)).unwrap();
+        assert_eq!(told(), (0.0, 0.0));
+        let plan = block_on(OUTBOX.database.plan(WAITING, [0.into()])).unwrap();
+        assert!(
+            plan.iter()
+                .all(|step| !step.starts_with("SCAN outbox") || step == "SCAN outbox_progress"),
+            "{plan:?}"
+        );
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! Whether exactly those may talk to each other who have to: what the network policies allow is what the manifests grant, the stores
-//! need, the ticker calls and the Ingress shows, neither more nor less, at both ends.
+//! need, the ticker calls, the Ingress shows and Prometheus scrapes, neither more nor less, at both ends.
 //!
 //! [`needs`] knows who has to, [`policies`] who may; here they are compared.
 
@@ -21,6 +21,7 @@ const DNS_PORT: u16 = 53;
 /// Peers that are no pods of ours.
 const INTERNET: &str = "the internet";
 const INGRESS: &str = "the controller of the Ingress";
+const MONITORS: &str = "Prometheus";
 const DNS: &str = "DNS";
 
 /// Checks all policies.
@@ -341,6 +342,31 @@ pub mod tests {
                 "{advice}: {problems:#?}"
             );
         }
+    }
+
+    #[test]
+    fn whoever_takes_a_token_of_metrics_is_to_be_scraped() {
+        let mut objects = objects();
+        let token = json!({"name": "metrics_token", "valueFrom": {"secretKeyRef": {"name": "souk-settings", "key": "metrics_token"}}});
+        spec(&mut objects, "SpinApp", "souk-carts")["variables"] = json!([token]);
+        assert_one(
+            &check(&objects, &shop()),
+            &[
+                "NetworkPolicy/souk-carts: spec.ingress",
+                "allow Prometheus to reach souk-carts on port 80, for it takes a metrics_token",
+            ],
+        );
+        let rule = json!({"from": [{"namespaceSelector": {"matchLabels": {"souk-metrics": "true"}}}], "ports": [{"port": 80}]});
+        let ingress = &mut spec(&mut objects, "NetworkPolicy", "souk-carts")["ingress"];
+        ingress.as_array_mut().unwrap().push(rule.clone());
+        assert!(check(&objects, &shop()).is_empty());
+        let problems = changed("souk-orders", |spec| {
+            spec["ingress"].as_array_mut().unwrap().push(rule)
+        });
+        assert_one(
+            &problems,
+            &["do not allow Prometheus to reach souk-orders on port 80"],
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use souk_tests::{Cluster, eventually, souk_only};
+use souk_tests::{Cluster, Reply, eventually, souk_only};
 
 use crate::load::while_reading;
 
@@ -36,6 +36,27 @@ fn a_service_gets_more_instances_and_fewer() {
     answers.expect_no_failure(100);
     assert_eq!(answers.by_instance.len(), 3);
     assert_eq!(cluster.listed()["products"], ["up"]);
+}
+
+#[test]
+fn its_metrics_are_in_one_place_and_tell_who_is_down() {
+    souk_only!();
+    let cluster = Cluster::start();
+    let token = std::fs::read_to_string(cluster.dir().join("metrics-token")).unwrap();
+    let (token, url) = (token.trim(), &cluster.shop.url);
+    let told = format!("curl -H 'authorization: Bearer {token}' {url}/metrics");
+    eventually("it is told how to scrape", || {
+        cluster.output().contains(&told)
+    });
+    let carts_are = |up: u8| {
+        let scraped = Reply::to(cluster.shop.request("GET", "/metrics").bearer_auth(token));
+        assert_eq!(scraped.status, 200, "{}", scraped.text);
+        let line = format!("souk_service_up{{service=\"carts\"}} {up}\n");
+        scraped.text.contains(&line)
+    };
+    eventually("carts is up", || carts_are(1));
+    cluster.run("kill carts");
+    eventually("carts is down", || carts_are(0));
 }
 
 #[test]

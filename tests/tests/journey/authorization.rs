@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 use uuid::Uuid;
 
-use Access::{Admin, Anyone, Customers, Owner, OwnerAlone};
+use Access::{Admin, Anyone, Customers, Monitor, Owner, OwnerAlone};
 
 /// Who an operation is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +26,8 @@ enum Access {
     OwnerAlone,
     /// Administrators.
     Admin,
+    /// Whoever brings the token of metrics, which is nobody's of these.
+    Monitor,
 }
 
 /// Every operation, who it is for, and a body that is as it should be, where it takes one that must be for the question to be
@@ -135,6 +137,7 @@ const OPERATIONS: &[(&str, Access, &str)] = &[
     ("GET /api/ops/metrics", Admin, ""),
     ("GET /api/ops/metrics/edges", Admin, ""),
     ("GET /api/ops/metrics/points", Admin, ""),
+    ("GET /metrics", Monitor, ""),
 ];
 
 /// Nobody has exported a trace here, so for administrators there is none; the tests of telemetry have some.
@@ -187,7 +190,7 @@ fn expected(caller: Caller, access: Access) -> Verdict {
     use Caller::{Nobody, Other, PretendedService, Untrusted};
     match (caller, access) {
         // Whoever shows a token that is not to be believed is told so, also where none is needed.
-        (Untrusted, _) => Verdict::Unknown,
+        (Untrusted, _) | (_, Monitor) => Verdict::Unknown,
         (_, Anyone) => Verdict::LetIn,
         (Nobody | PretendedService, _) => Verdict::Unknown,
         (_, Customers) | (Caller::Owner, Owner | OwnerAlone) | (Caller::Admin, Owner | Admin) => {

@@ -13,6 +13,7 @@ mod events;
 mod hidden;
 mod idempotency;
 mod limits;
+mod metrics;
 mod notifications;
 mod oversell;
 mod payment_provider;

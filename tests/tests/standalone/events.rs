@@ -3,7 +3,7 @@
 use crate::{SERVICE_KEY, now};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use souk_tests::{Host, Launch, Redis, Reply, client, redis_server, souk_only};
+use souk_tests::{Host, Launch, Redis, Reply, client, eventually, redis_server, souk_only};
 use souk_tokens::{Claims, Key, Role};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -132,6 +132,22 @@ impl Broker {
             .unwrap_or_default()
     }
 
+    /// What is stated of the first consumer: dead letters, events it is still to get, and for how long the oldest has been there.
+    fn stated(&self) -> [f64; 3] {
+        let gauges = self.admin("GET", "/internal/gauges", &Value::Null).json();
+        let gauges = gauges.as_array().unwrap();
+        let names = [
+            "souk_dead_letters",
+            "souk_subscription_lag",
+            "souk_subscription_lag_seconds",
+        ];
+        names.map(|name| {
+            let own = |it: &&Value| it["name"] == name && it["labels"]["consumer"] == "first";
+            let gauge = gauges.iter().find(own);
+            gauge.and_then(|it| it["value"].as_f64()).unwrap_or(-1.0)
+        })
+    }
+
     /// Waits until a consumer has taken all of these, and nothing is held back for it.
     fn wait_for(&self, consumer: &str, events: &[(String, String)]) {
         let deadline = Instant::now() + Duration::from_secs(60);
@@ -195,6 +211,7 @@ with_both! {
     a_consumer_with_faults_gets_everything_in_the_end,
     what_is_refused_becomes_a_dead_letter_and_can_be_redelivered,
     a_consumer_can_be_sent_back,
+    what_waits_is_stated,
     killed_at_random_moments_it_loses_nothing_it_acknowledged,
 }
 
@@ -329,6 +346,30 @@ fn a_consumer_can_be_sent_back(kind: Kind<'_>) {
             .status,
         404
     );
+}
+
+fn what_waits_is_stated(kind: Kind<'_>) {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = Kind {
+        attempts: 3,
+        ..kind
+    }
+    .start(dir.path());
+    broker.behave("first", "503");
+    let published = events(0, 5);
+    assert!(broker.publish(&published));
+    std::thread::sleep(Duration::from_millis(1_500));
+    let [dead, lag, seconds] = broker.stated();
+    assert_eq!((dead, lag), (0.0, 5.0));
+    assert!((1.0..20.0).contains(&seconds), "{seconds}");
+    broker.behave("first", "well");
+    broker.wait_for("first", &published);
+    assert_eq!(broker.stated(), [0.0, 0.0, 0.0]);
+
+    broker.behave("first", "refuse e7");
+    let refused = events(7, 1);
+    assert!(broker.publish(&refused));
+    eventually("it is a dead letter", || broker.stated() == [1.0, 0.0, 0.0]);
 }
 
 fn killed_at_random_moments_it_loses_nothing_it_acknowledged(kind: Kind<'_>) {

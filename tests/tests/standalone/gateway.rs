@@ -5,8 +5,9 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde_json::{Value, json};
 use souk_access::{Claims, Role, SigningKey};
-use souk_tests::{Launch, souk_only};
+use souk_tests::{Launch, Manner, Neighbour, Reply, souk_only};
 use souk_tokens::Key;
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// The secret half of the key in the contract with users: that of RFC 8037, appendix A.1.
@@ -125,4 +126,45 @@ fn only_the_storefront_is_believed_who_a_visitor_is() {
     {
         assert_eq!(left(&good, odd), expected, "{odd}");
     }
+}
+
+const TOKEN: &str = "the-token-of-metrics-of-this-test";
+
+#[test]
+fn who_is_down_or_hangs_fails_no_scrape() {
+    souk_only!();
+    let neighbour = Neighbour::start();
+    neighbour.behave(Manner::Hangs);
+    let gateway = Launch::of("components/gateway/spin.toml")
+        .runtime_config("runtime-config.toml")
+        .variable("metrics_token", TOKEN)
+        .variable(
+            "discovery",
+            &format!("telemetry={0},orders={0}", neighbour.url),
+        )
+        .variable("instances", &neighbour.url)
+        .start();
+    let begun = Instant::now();
+    let scraped = Reply::to(gateway.request("/metrics").bearer_auth(TOKEN));
+    let took = begun.elapsed();
+    assert_eq!(scraped.status, 200, "{}", scraped.text);
+    assert!(took < Duration::from_secs(6), "{took:?}");
+    assert!(neighbour.calls() > 2, "it was asked");
+    for service in ["carts", "orders", "telemetry", "users"] {
+        let down = format!("souk_service_up{{service=\"{service}\"}} 0\n");
+        assert!(scraped.text.contains(&down), "{down}{}", scraped.text);
+    }
+}
+
+#[test]
+fn a_service_that_answers_with_a_failure_counts_as_down() {
+    souk_only!();
+    // These answer 501 to what is in no contract.
+    let gateway = Service::among_stand_ins("gateway", "");
+    let token = format!("Bearer {TOKEN}");
+    let headers = [("authorization", &*token)];
+    let scraped = gateway.ask("GET", "/metrics", &headers, &Value::Null);
+    assert_eq!(scraped.status, 200, "{}", scraped.text);
+    let down = "souk_service_up{service=\"orders\"} 0\n";
+    assert!(scraped.text.contains(down), "{}", scraped.text);
 }

@@ -2,7 +2,7 @@
 
 use crate::telemetry::{span, traces_of};
 use crate::{SERVICE_KEY, Service};
-use souk_tests::{Host, Launch, Prometheus, promtool, skipped, souk_only};
+use souk_tests::{Host, Launch, Prometheus, promtool, promtool_in, skipped, souk_only};
 use std::time::{Duration, Instant};
 
 pub const NONE: &str = "there is no Prometheus on the PATH; Debian has it in `prometheus`";
@@ -26,7 +26,6 @@ fn promtool_finds_nothing_wrong_with_the_metrics() {
 #[test]
 fn the_alerts_warn_of_what_they_say() {
     for arguments in [
-        ["check", "config", "prometheus.yml"],
         ["check", "rules", "alerts.yml"],
         ["test", "rules", "alerts_test.yml"],
     ] {
@@ -35,6 +34,17 @@ fn the_alerts_warn_of_what_they_say() {
         };
         assert!(content, "{arguments:?}: {said}");
     }
+}
+
+#[test]
+fn prometheus_takes_the_configuration() {
+    let dir = tempfile::tempdir().unwrap();
+    Prometheus::configure(dir.path(), "127.0.0.1:3000", "a token");
+    let arguments = ["check", "config", "prometheus.yml"];
+    let Some((content, said)) = promtool_in(dir.path(), &arguments, "") else {
+        return skipped(NONE);
+    };
+    assert!(content, "{said}");
 }
 
 /// For how long the shop is asked, while Prometheus looks.

@@ -44,8 +44,16 @@ impl Settings {
 
     /// The key that services sign with.
     pub fn service_key(&self) -> &str {
-        let key = self.variables.get("service_key");
-        key.map_or("", String::as_str)
+        self.variable("service_key")
+    }
+
+    /// What Prometheus brings.
+    pub fn metrics_token(&self) -> &str {
+        self.variable("metrics_token")
+    }
+
+    fn variable(&self, name: &str) -> &str {
+        self.variables.get(name).map_or("", String::as_str)
     }
 
     /// The environment of a process.

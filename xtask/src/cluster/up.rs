@@ -24,7 +24,7 @@ use super::state::{Cluster, Instance};
 use crate::build::{self, HOST_PROFILE};
 use crate::secrets::{self, secret};
 use crate::shop::Shop;
-use crate::up::{People, free_address, load_demo_once, url, welcome};
+use crate::up::{People, free_address, load_demo_once, metrics_token, url, welcome};
 use crate::workspace::Workspace;
 
 /// The services, in the order they are shown, and how many instances each has unless told.
@@ -171,6 +171,7 @@ fn settings(
         secrets::key,
     )?;
     settings.set("service_key", &key);
+    settings.set("metrics_token", &metrics_token(&cluster.dir)?);
     settings.set("admin_email", &people.admin.email);
     settings.set("admin_password", &people.admin.password);
     settings.set_from_environment();
@@ -388,7 +389,8 @@ fn open(
     }
     let customer = (load_demo && loaded.is_ok()).then_some(&people.customer);
     println!("\nThe storefront is at {}", state.url("storefront")?);
-    print!("{}", welcome(&shop.url, &people.admin, customer));
+    let welcome = welcome(&shop.url, &people.admin, customer, settings.metrics_token());
+    print!("{welcome}");
     Ok(())
 }
 

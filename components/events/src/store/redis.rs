@@ -286,10 +286,12 @@ impl Redis {
     }
 
     pub async fn standings(&self, subscriptions: &[Subscription]) -> Result<Vec<Standing>, Error> {
+        let mut arguments = vec![now().to_string()];
+        arguments.extend(names(subscriptions));
         let standings = self.run(
             include_str!("redis/standings.lua"),
-            &[LAST, CONSUMER],
-            names(subscriptions),
+            &[LOG, LAST, CONSUMER],
+            arguments,
         );
         read(&standings.await?)
     }

@@ -120,6 +120,58 @@ fn what_is_refused_too_often_is_a_dead_letter_and_the_rest_goes_on() {
     }
 }
 
+/// The gauges of the first consumer: dead letters, events it is still to get, and for how long the oldest has been there.
+fn stated() -> [f64; 3] {
+    let gauges = Ask::of(&SERVICE)
+        .service("gateway")
+        .send("GET", "/internal/gauges");
+    let gauges = gauges.body.as_array().unwrap().clone();
+    let names = [
+        "souk_dead_letters",
+        "souk_subscription_lag",
+        "souk_subscription_lag_seconds",
+    ];
+    names.map(|name| {
+        let named = |it: &&Value| it["name"] == name && it["labels"]["consumer"] == "first";
+        gauges.iter().find(named).unwrap()["value"]
+            .as_f64()
+            .unwrap()
+    })
+}
+
+#[test]
+fn what_waits_and_what_is_dead_is_stated() {
+    assert_eq!(
+        Ask::of(&SERVICE)
+            .admin()
+            .send("GET", "/internal/gauges")
+            .body,
+        json!([]),
+        "nobody has listened yet"
+    );
+    fail("first/1", ALWAYS, refuses());
+    published(&[("1", "a"), ("2", "b"), ("3", "a")]);
+    deliver();
+    let [dead, lag, seconds] = stated();
+    assert_eq!((dead, lag), (0.0, 2.0));
+    assert!(seconds < 60.0, "{seconds}");
+    for _ in 1..30 {
+        later();
+        deliver();
+    }
+    later();
+    deliver();
+    assert_eq!(stated(), [1.0, 0.0, 0.0], "nobody waits for a dead letter");
+
+    fail("first", ALWAYS, is_gone());
+    run("INSERT INTO log (source, id, type, subject, event, appended_at) \
+         VALUES ('s', '9', 'thing.made', 'z', '{}', CAST(unixepoch('subsec') * 1000 AS INTEGER) - 90000)")
+    .unwrap();
+    let [dead, lag, seconds] = stated();
+    assert_eq!((dead, lag), (1.0, 1.0));
+    assert!((90.0..150.0).contains(&seconds), "{seconds}");
+}
+
 #[test]
 fn an_outage_with_errors_costs_no_event_all_its_attempts() {
     fail("first", 25, refuses());

@@ -49,6 +49,25 @@ fn parked_deliveries_are_listed_with_their_reason() {
 }
 
 #[test]
+fn parked_deliveries_are_stated() {
+    let stated = || {
+        let gauges = Ask::of(&SERVICE)
+            .admin()
+            .send("GET", "/internal/gauges")
+            .body;
+        let gauges = gauges.as_array().unwrap().clone();
+        let parked = |gauge: &Value| gauge["name"] == "souk_deliveries_parked";
+        let gauge = gauges.into_iter().find(parked).unwrap();
+        gauge["value"].as_f64().unwrap()
+    };
+    assert_eq!(stated(), 0.0);
+    let id = parked();
+    assert_eq!(stated(), 1.0);
+    retry(&id);
+    assert_eq!(stated(), 0.0);
+}
+
+#[test]
 fn a_parked_delivery_is_tried_again_when_somebody_says_so() {
     let id = parked();
     arrived(MAIL);

@@ -1,6 +1,7 @@
 //! What operators ask for, and the one thing they can do about it.
 
 use http::StatusCode;
+use souk_chassis::gauges::Gauge;
 use souk_chassis::page::Part;
 use souk_chassis::{Admin, Context, Json, Page, Path, Problem, Query};
 use uuid::Uuid;
@@ -8,7 +9,7 @@ use uuid::Uuid;
 use crate::background::now;
 use crate::domain::ops::{SagaHistory, SagaView, Sales, SalesFilter, State, first_id};
 use crate::saga;
-use crate::store::ops as store;
+use crate::store::{OUTBOX, ops as store};
 
 /// `GET /api/ops/sales`
 pub async fn sales(
@@ -52,6 +53,13 @@ pub async fn retry(
         State::Running | State::Done => {}
     }
     Ok(StatusCode::ACCEPTED)
+}
+
+/// What it states about itself in numbers.
+pub async fn gauges() -> Result<Vec<Gauge>, souk_store::Error> {
+    let mut gauges = OUTBOX.gauges().await?;
+    gauges.extend(store::count_unfinished(now()).await?.gauges());
+    Ok(gauges)
 }
 
 async fn found(order: Uuid) -> Result<SagaView, Problem> {

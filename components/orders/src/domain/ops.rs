@@ -4,12 +4,19 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use souk_chassis::Money;
 use souk_chassis::fields::{self, Fields, FromFields};
+use souk_chassis::gauges::Gauge;
 
 use super::saga::Step;
 use super::{Reason, Status};
 
 /// The longest time that sales are shown of, in minutes: a day.
 const LONGEST: i64 = 24 * 60;
+
+/// For how long a saga may be due before somebody takes it up, in milliseconds: what ticks does so at once.
+pub const TAKEN_UP_WITHIN: i64 = 60_000;
+
+/// How often a step may be tried: some ten minutes, and after fifteen most sagas are given up; one that is not needs somebody.
+pub const MOST_ATTEMPTS: i64 = 20;
 
 /// Of how many minutes up to now the sales are asked for.
 pub struct SalesFilter {
@@ -43,6 +50,43 @@ pub struct Sales {
 /// sorts by time.
 pub fn first_id(moment: i64) -> String {
     format!("{:08x}-{:04x}", moment >> 16, moment & 0xffff)
+}
+
+/// The sagas that are not done, in numbers.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Unfinished {
+    pub running: i64,
+    pub waiting: i64,
+    pub due: i64,
+    /// Those that nobody takes up, or that have been tried too often.
+    pub stuck: i64,
+    /// For how long the oldest of the orders has been there, in milliseconds.
+    pub oldest_ms: i64,
+}
+
+impl Unfinished {
+    /// As they are stated.
+    pub fn gauges(&self) -> Vec<Gauge> {
+        let of_state = |state, number| {
+            let help = "Checkouts and cancellations that are not done.";
+            Gauge::number("souk_sagas", help, number).of("state", state)
+        };
+        vec![
+            of_state("running", self.running),
+            of_state("waiting", self.waiting),
+            of_state("due", self.due),
+            Gauge::number(
+                "souk_sagas_stuck",
+                "Checkouts and cancellations that nobody takes up, or that were tried in vain for some ten minutes.",
+                self.stuck,
+            ),
+            Gauge::seconds(
+                "souk_saga_oldest_seconds",
+                "How long ago the oldest order was placed whose checkout or cancellation is not done.",
+                self.oldest_ms,
+            ),
+        ]
+    }
 }
 
 /// How far an order's saga is.

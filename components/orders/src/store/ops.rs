@@ -3,7 +3,7 @@
 use souk_store::{Error, FromRow, Row, Word};
 
 use super::{DATABASE, money};
-use crate::domain::ops::{LogEntry, SagaView, Sales};
+use crate::domain::ops::{LogEntry, MOST_ATTEMPTS, SagaView, Sales, TAKEN_UP_WITHIN, Unfinished};
 
 impl FromRow for Sales {
     fn from_row(row: &mut Row) -> Result<Self, Error> {
@@ -66,6 +66,31 @@ pub async fn unfinished(
     let (due_at, id) = after.cloned().unwrap_or((i64::MIN, String::new()));
     let parameters = [now.into(), due_at.into(), id.into(), (limit + 1).into()];
     DATABASE.read(SQL, parameters).await
+}
+
+/// Looks at those that are not done alone.
+pub const UNFINISHED: &str = "SELECT ifnull(sum(due_at > ?1 AND lease IS NOT NULL), 0), ifnull(sum(due_at > ?1 AND lease IS NULL), 0), \
+                              ifnull(sum(due_at <= ?1), 0), ifnull(sum(due_at <= ?1 - ?2 OR attempt > ?3), 0), \
+                              ifnull(?1 - CAST(unixepoch(min(created_at), 'subsec') * 1000 AS INTEGER), 0) \
+                              FROM orders WHERE due_at > 0";
+
+impl FromRow for Unfinished {
+    fn from_row(row: &mut Row) -> Result<Self, Error> {
+        Ok(Self {
+            running: row.take()?,
+            waiting: row.take()?,
+            due: row.take()?,
+            stuck: row.take()?,
+            oldest_ms: row.take()?,
+        })
+    }
+}
+
+/// The sagas that are not done, in numbers.
+pub async fn count_unfinished(now: i64) -> Result<Unfinished, Error> {
+    let parameters = [now.into(), TAKEN_UP_WITHIN.into(), MOST_ATTEMPTS.into()];
+    let counted = DATABASE.read_one(UNFINISHED, parameters).await?;
+    Ok(counted.unwrap_or_default())
 }
 
 /// The saga of an order.

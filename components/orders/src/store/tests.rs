@@ -169,6 +169,40 @@ fn plan(sql: &str, parameters: Vec<Value>) -> String {
 }
 
 #[test]
+fn unfinished_sagas_are_counted_and_finished_ones_not_looked_at() {
+    use crate::domain::ops::Unfinished;
+    let now = souk_chassis::background::now();
+    let counted = || block_on(ops::count_unfinished(now)).unwrap();
+    assert_eq!(counted(), Unfinished::default());
+    insert_driven(9, now + 1);
+    for change in [
+        "lease = NULL WHERE id = 'driven2'",
+        "lease = NULL, due_at = due_at - 1 WHERE id = 'driven3'",
+        "due_at = due_at - 70000 WHERE id = 'driven4'",
+        "attempt = 21 WHERE id = 'driven5'",
+        "attempt = 20 WHERE id = 'driven6'",
+        "step = 'done', due_at = NULL, lease = NULL, status = 'rejected', reason = 'products_unreachable' \
+         WHERE id IN ('driven7', 'driven8', 'driven9')",
+    ] {
+        try_to(&format!("UPDATE orders SET {change}")).unwrap();
+    }
+    let Unfinished { oldest_ms, .. } = counted();
+    assert!((-1_000..10_000).contains(&oldest_ms), "{oldest_ms}");
+    let expected = Unfinished {
+        running: 3,
+        waiting: 1,
+        due: 2,
+        stuck: 2,
+        oldest_ms,
+    };
+    assert_eq!(counted(), expected);
+    assert_eq!(
+        plan(ops::UNFINISHED, vec![now.into(), 0.into(), 0.into()]),
+        "SEARCH orders USING INDEX orders_due (due_at>?)"
+    );
+}
+
+#[test]
 fn every_list_is_read_along_an_index_from_the_cursor_on() {
     let filter = |query: &str| souk_chassis::fields::from_query::<Filter>(query).unwrap();
     let list = |query: &str, user: Option<&str>| {

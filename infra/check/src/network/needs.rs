@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::policies::Pod;
-use super::{APP_PORT, DNS, DNS_PORT, End, Flow, INGRESS, INTERNET, Needed};
+use super::{APP_PORT, DNS, DNS_PORT, End, Flow, INGRESS, INTERNET, MONITORS, Needed};
 use crate::apps::{app_name, variable};
 use crate::objects::{Object, list, number, of_kind, text};
 use crate::problem::Problem;
@@ -20,6 +20,7 @@ pub fn all(objects: &[Object], pods: &[Pod<'_>], shop: &Shop) -> (Needed, Vec<Pr
     needs.of_telemetry(objects);
     needs.of_the_ticker(objects);
     needs.of_the_ingress(objects, shop);
+    needs.of_monitors(objects);
     needs.of_names();
     (needs.flows, needs.problems)
 }
@@ -152,6 +153,16 @@ impl Needs {
                     "spec.rules",
                     format!("show {name}, for spin.toml has public routes to it"),
                 ));
+            }
+        }
+    }
+
+    /// Whoever takes a token of metrics is scraped.
+    fn of_monitors(&mut self, objects: &[Object]) {
+        for app in of_kind(objects, "SpinApp") {
+            if variable(app, "metrics_token").is_some() {
+                let reason = "it takes a metrics_token";
+                self.flow(End::Ingress, app.name(), MONITORS, APP_PORT, reason);
             }
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::{APP_PORT, Allowed, DNS, End, Flow, INGRESS, INTERNET};
+use super::{APP_PORT, Allowed, DNS, End, Flow, INGRESS, INTERNET, MONITORS};
 use crate::objects::{Object, list, number, text};
 use crate::problem::Problem;
 
@@ -222,6 +222,7 @@ fn namespace_of(selector: &Value) -> String {
         [("kubernetes.io/metadata.name", "kube-system")] => DNS.into(),
         [("kubernetes.io/metadata.name", namespace)] => other_namespace(namespace),
         [("souk-ingress", "true")] => INGRESS.into(),
+        [("souk-metrics", "true")] => MONITORS.into(),
         _ => format!("the namespace with {selector}"),
     }
 }
