@@ -32,7 +32,7 @@ pub use host::{Exit, Host, Launch};
 pub use http::{Reply, at_once, client, eventually};
 pub use mailbox::{Mailbox, Posted};
 pub use neighbour::{Manner, Neighbour};
-pub use otlp::{LogLine, Otlp, Span};
+pub use otlp::{LogLine, Otlp, Point, Span};
 pub use processor::{Asked, Books, Mishap, PROCESSOR_KEY, Processor};
 pub use prometheus::{Prometheus, promtool};
 pub use redis::Redis;
