@@ -184,10 +184,13 @@ impl Exporter {
         let mut health = Health::default();
         loop {
             let stopping = self.stopping.is_cancelled();
-            // Each kind may have a receiver of its own; of each the first thing that cannot be sent ends it until the next time.
-            health.report("metrics", self.send_metrics().await);
-            health.report("traces", self.send_spans().await);
-            health.report("logs", self.send_logs().await);
+            // Each kind may have a receiver of its own, which holds up none of the others; of each kind the first thing that cannot be sent
+            // ends it until the next time.
+            let (metrics, spans, logs) =
+                tokio::join!(self.send_metrics(), self.send_spans(), self.send_logs());
+            health.report("metrics", metrics);
+            health.report("traces", spans);
+            health.report("logs", logs);
             health.report_loss(self.dropped.swap(0, Ordering::Relaxed));
             if stopping {
                 return;

@@ -143,6 +143,16 @@ fn what_is_not_reached_is_counted_by_why() {
     });
 }
 
+/// How a request begins to be answered that says that its body is larger than any may be.
+fn post_too_large(host: &Host) -> [u8; 12] {
+    let head = b"POST /hello/x HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999\r\n\r\n";
+    let mut stream = TcpStream::connect(host.address()).unwrap();
+    stream.write_all(head).unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    answer
+}
+
 #[test]
 fn what_the_host_refuses_and_what_it_needs_is_told_of_the_process() {
     souk_only!();
@@ -151,10 +161,7 @@ fn what_the_host_refuses_and_what_it_needs_is_told_of_the_process() {
     for _ in 0..5 {
         assert_eq!(host.get("/nowhere").status, 404);
     }
-    let mut stream = TcpStream::connect(host.address()).unwrap();
-    let too_large = b"POST /hello/x HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999\r\n\r\n";
-    stream.write_all(too_large).unwrap();
-    stream.read_exact(&mut [0; 12]).unwrap();
+    assert_eq!(post_too_large(&host), *b"HTTP/1.1 413");
     host.get("/hello/x");
     end(host);
 
