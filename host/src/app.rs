@@ -118,7 +118,8 @@ impl App {
         let stores = problems.collect(key_value::Stores::open(&used, &config.key_value));
         let used: Vec<_> = grants().map(|grants| &grants.sqlite).collect();
         let databases = problems.collect(sqlite::Databases::open(&used, &config.sqlite));
-        let telemetry = telemetry.map(Telemetry::start);
+        let ids: Vec<_> = grants().map(|grants| grants.id.clone()).collect();
+        let telemetry = telemetry.map(|settings| Telemetry::start(settings, &ids));
         let log_dir = config.state_dir.join("logs");
         let exported = telemetry.clone().filter(|telemetry| telemetry.logs);
         let logs = problems.collect(stdio::Logs::start(&log_dir, terminal, exported));
@@ -144,6 +145,7 @@ impl App {
                 outbound: way_out,
                 logs: logs.clone(),
                 tracing: telemetry.as_ref().and_then(|told| told.tracing.clone()),
+                metrics: telemetry.as_ref().and_then(|told| told.metrics.clone()),
             });
             Dispatcher::new(loaded, &engine, &shared, reuse)
         });

@@ -11,6 +11,7 @@ use crate::load::{Load, Running};
 use crate::problem_response::Problem;
 use crate::router::Match;
 use crate::telemetry::http as spans;
+use crate::telemetry::metrics::{Answering, Metrics, Requests};
 use crate::telemetry::trace::{Scope, Span as TraceSpan, Tracing};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 use http_body_util::BodyExt;
@@ -94,6 +95,7 @@ pub struct Dispatcher {
     components: HashMap<String, ProxyHandler<Handler>>,
     load: Arc<Load>,
     tracing: Option<Arc<Tracing>>,
+    metrics: Option<Arc<Metrics>>,
     reuse: Reuse,
     /// Streams of events end.
     stopping: CancellationToken,
@@ -123,7 +125,9 @@ impl Dispatcher {
             .into_iter()
             .map(|component| {
                 let id = component.grants.id.to_string();
+                let metrics = shared.metrics.as_ref();
                 let handler = Handler {
+                    requests: metrics.and_then(|metrics| metrics.of(&id)),
                     engine: engine.clone(),
                     component,
                     shared: shared.clone(),
@@ -135,10 +139,15 @@ impl Dispatcher {
                 (id, ProxyHandler::new(handler))
             })
             .collect();
+        let load = Load::watched();
+        if let Some(metrics) = &shared.metrics {
+            metrics.watch(&load);
+        }
         Self {
             components,
-            load: Load::watched(),
+            load,
             tracing: shared.tracing.clone(),
+            metrics: shared.metrics.clone(),
             reuse,
             stopping,
             lapsing,
@@ -161,10 +170,19 @@ impl Dispatcher {
         place: Place,
     ) -> Response<WasiBody> {
         let Some(running) = self.load.begin(&request) else {
-            return Problem::Overloaded.response();
+            return self.refuse(Problem::Overloaded);
         };
         describe(route, client, &mut request);
         self.call(route, request, Some((place, running))).await
+    }
+
+    /// Refuses a request from outside. It has no span: under overload that would be one more thing to do for each, and all of them would be
+    /// exported, having failed.
+    pub fn refuse(&self, problem: Problem) -> Response<WasiBody> {
+        if let Some(metrics) = &self.metrics {
+            metrics.refused(problem);
+        }
+        problem.response()
     }
 
     /// Answers a request of another component.
@@ -193,6 +211,8 @@ impl Dispatcher {
         let id = &handler.state().component.grants.id;
         let tracing = self.tracing.as_ref();
         let span = tracing.map(|tracing| spans::server(tracing, id, route, &mut request));
+        let requests = handler.state().requests.as_ref();
+        let counted = requests.map(|it| it.answering(request.method(), &route.target.route));
         let begun = Instant::now();
         let ticket = Ticket::new(
             held,
@@ -208,10 +228,7 @@ impl Dispatcher {
             }
         };
         let is_events = EventStream::is(&response);
-        let response = match span {
-            Some(span) => answered(span, response, is_events),
-            None => response,
-        };
+        let response = answered(span, counted, response, is_events);
         if !is_events {
             return response;
         }
@@ -252,16 +269,23 @@ impl Dispatcher {
     }
 }
 
-/// Ends a request's span with its answer's body. A stream of events goes on for as long as somebody listens, which is nothing to wait
-/// for.
+/// Ends a request's span, and counts it, with its answer's body. A stream of events goes on for as long as somebody listens, which is
+/// nothing to wait for.
 fn answered(
-    mut span: TraceSpan,
+    mut span: Option<TraceSpan>,
+    mut counted: Option<Answering>,
     response: Response<WasiBody>,
     is_events: bool,
 ) -> Response<WasiBody> {
-    spans::answered(&mut span, &response);
-    match span.is_traced() && !is_events {
-        true => response.map(|body| hold(body, span)),
+    if let Some(span) = &mut span {
+        spans::answered(span, &response);
+    }
+    if let Some(counted) = &mut counted {
+        counted.answered(response.status());
+    }
+    let is_traced = span.as_ref().is_some_and(TraceSpan::is_traced);
+    match (is_traced || counted.is_some()) && !is_events {
+        true => response.map(|body| hold(body, (span, counted))),
         false => response,
     }
 }
@@ -311,6 +335,8 @@ fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
 struct Handler {
     engine: Engine,
     component: Loaded,
+    /// Its requests, where they are counted.
+    requests: Option<Arc<Requests>>,
     shared: Arc<Shared>,
     reuse: Reuse,
     lapsing: CancellationToken,

@@ -10,6 +10,7 @@ use crate::capabilities::sqlite::Databases;
 use crate::capabilities::stdio::{Channel, Logs};
 use crate::capabilities::variables::Settings;
 use crate::dispatch::Busy;
+use crate::telemetry::metrics::Metrics;
 use crate::telemetry::tasks::Tasks;
 use crate::telemetry::trace::Tracing;
 use std::sync::Arc;
@@ -54,6 +55,8 @@ pub struct Shared {
     pub logs: Logs,
     /// Traces, if they are wanted.
     pub tracing: Option<Arc<Tracing>>,
+    /// Metrics, if they are wanted.
+    pub metrics: Option<Arc<Metrics>>,
 }
 
 /// The data of an instance's store.
@@ -90,6 +93,7 @@ impl InstanceState {
     /// When a mounted directory cannot be opened any more.
     pub fn new(component: Arc<ComponentGrants>, shared: Arc<Shared>) -> wasmtime::Result<Self> {
         let tasks = shared.tracing.as_ref().map(|_| Arc::<Tasks>::default());
+        let requests = shared.metrics.as_ref().and_then(|it| it.of(&component.id));
         let output = |channel| shared.logs.stream(&component.id, channel, &tasks);
         let mut wasi = WasiCtxBuilder::new();
         wasi.envs(&component.environment)
@@ -108,6 +112,7 @@ impl InstanceState {
                 component: component.id.clone(),
                 allowed: component.allowed_hosts.clone(),
                 tasks: tasks.clone(),
+                requests,
             },
             tasks,
             component,

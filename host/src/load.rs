@@ -41,6 +41,16 @@ pub struct Running {
     is_browsing: bool,
 }
 
+/// How much there is to do for some, and how much is good.
+pub struct Level {
+    /// For whom.
+    pub of: &'static str,
+    /// How many requests are good at once.
+    pub limit: u64,
+    /// How many are being worked on.
+    pub active: u64,
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         self.load
@@ -77,6 +87,19 @@ impl Load {
             load: self.clone(),
             is_browsing,
         })
+    }
+
+    /// How many are let in, and how many are being worked on, of whoever only looks around and of the others.
+    pub fn levels(&self) -> [Level; 2] {
+        let level = |of, share, active: &AtomicU32| Level {
+            of,
+            limit: self.share(share) as u64,
+            active: active.load(Ordering::Relaxed).into(),
+        };
+        [
+            level("browsing", BROWSING_SHARE, &self.browsing),
+            level("others", 1.0 - BROWSING_SHARE, &self.others),
+        ]
     }
 
     /// Tells whoever gets a request how much there is to do. `outside` is the request from outside, none for a call between components.

@@ -94,6 +94,9 @@ async fn serve(up: &Up) -> Result<(), Problems> {
     let (listener, address) = listen(up.listen).await?;
     app.outbound.set_own_address(address);
     let registration = registration(up, &app, address)?;
+    if let (Some(registration), Some(telemetry)) = (&registration, &app.telemetry) {
+        telemetry.exporter.identify(registration.identity());
+    }
     announce(&app, address, up.format);
     let registered = registration.map(Registration::start);
     let ticker = up.tick.map(|seconds| {
@@ -118,7 +121,7 @@ async fn serve(up: &Up) -> Result<(), Problems> {
     server.run(listener, stop).await;
     app.logs.flush();
     if let Some(telemetry) = app.telemetry {
-        telemetry.exporter.finish().await;
+        telemetry.finish().await;
     }
     Ok(())
 }

@@ -63,6 +63,11 @@ impl Problem {
         }
     }
 
+    /// A word for it.
+    pub fn kind(self) -> &'static str {
+        self.parts().1
+    }
+
     /// The response.
     pub fn response(self) -> Response<WasiBody> {
         let (status, kind, title, detail) = self.parts();

@@ -114,6 +114,11 @@ impl Registration {
         })
     }
 
+    /// What tells the instances of this host from those of others.
+    pub fn identity(&self) -> String {
+        identity(&self.address.0)
+    }
+
     /// Registers, and goes on doing so until told to leave.
     pub fn start(self) -> Registered {
         let registration = Arc::new(self);
@@ -227,10 +232,14 @@ impl Registered {
     }
 }
 
-/// The same for a host that is started again at the same address, so that its entry takes the place of the old one.
 fn instance_id(service: &str, address: &str) -> String {
+    format!("{service}-{}", identity(address))
+}
+
+/// The same for a host that is started again at the same address, so that its entry takes the place of the old one.
+fn identity(address: &str) -> String {
     let hash = Sha256::digest(address);
-    format!("{service}-{:02x}{:02x}{:02x}", hash[0], hash[1], hash[2])
+    format!("{:02x}{:02x}{:02x}", hash[0], hash[1], hash[2])
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ pub struct Target {
     /// The component's id.
     pub component: String,
     /// The route as the manifest writes it.
-    pub route: String,
+    pub route: Arc<str>,
 }
 
 /// A path that was matched, with what Spin's request headers say about it.
@@ -46,7 +46,7 @@ impl Router {
         for (route, component) in routes {
             let target = Arc::new(Target {
                 component: component.clone(),
-                route: route.clone(),
+                route: route.as_str().into(),
             });
             let pattern = match route.strip_suffix("/...") {
                 Some(prefix) => format!("{prefix}/*"),
@@ -102,7 +102,7 @@ impl Match {
         Self {
             target: Arc::new(Target {
                 component: component.to_owned(),
-                route: "/...".to_owned(),
+                route: "/...".into(),
             }),
             path_info: path.to_owned(),
             named: Vec::new(),

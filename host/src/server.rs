@@ -128,11 +128,11 @@ impl Server {
             return Response::new(full(Bytes::from_static(b"OK")));
         }
         let Ok(place) = self.requests.clone().try_acquire_owned() else {
-            return Problem::Overloaded.response();
+            return self.dispatcher.refuse(Problem::Overloaded);
         };
         let place = Arc::new(place);
         let Some(route) = self.router.find(request.uri().path()) else {
-            return Problem::NoRoute.response();
+            return self.dispatcher.refuse(Problem::NoRoute);
         };
         let too_large = Arc::new(AtomicBool::new(false));
         let response = match accept_request(request, &too_large) {
@@ -142,7 +142,7 @@ impl Server {
                     .serve(&route, request, client, place.clone());
                 settle(serve.await).await
             }
-            Err(problem) => problem.response(),
+            Err(problem) => self.dispatcher.refuse(problem),
         };
         let response = match too_large.load(Ordering::Relaxed) {
             true => Problem::BodyTooLarge.response(),

@@ -34,7 +34,7 @@ pub use http::{Reply, at_once, client, eventually};
 pub use lossy::Lossy;
 pub use mailbox::{Mailbox, Posted};
 pub use neighbour::{Manner, Neighbour};
-pub use otlp::{LogLine, Otlp, Span};
+pub use otlp::{LogLine, Otlp, Point, Span};
 pub use processor::{Asked, Books, Mishap, PROCESSOR_KEY, Processor};
 pub use prometheus::{Prometheus, promtool, promtool_in};
 pub use redis::Redis;

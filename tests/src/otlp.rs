@@ -2,9 +2,12 @@
 
 use crate::server::{Request, header, listen, respond};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
+use opentelemetry_proto::tonic::metrics::v1::{NumberDataPoint, metric::Data};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use prost::Message;
@@ -63,6 +66,46 @@ pub struct LogLine {
     pub attributes: BTreeMap<String, String>,
 }
 
+/// A point of a metric as it came.
+#[derive(Debug, Clone, Default)]
+pub struct Point {
+    /// The service it is of.
+    pub service: String,
+    /// Which instance of it.
+    pub instance: String,
+    /// The metric's name.
+    pub name: String,
+    /// Its unit.
+    pub unit: String,
+    /// `histogram`, `counter`, `sum` or `gauge`.
+    pub kind: &'static str,
+    /// What is known of it, as text.
+    pub attributes: BTreeMap<String, String>,
+    /// Its value; of a histogram the sum.
+    pub value: f64,
+    /// Of a histogram, how many values it has.
+    pub count: u64,
+    /// What the buckets of a histogram end with.
+    pub bounds: Vec<f64>,
+    /// How many values are in each bucket.
+    pub buckets: Vec<u64>,
+}
+
+impl Point {
+    /// Whether it is of this metric, service, and these attributes among others.
+    pub fn is(&self, name: &str, service: &str, attributes: &[(&str, &str)]) -> bool {
+        let has =
+            |(name, value): &(&str, &str)| self.attributes.get(*name).is_some_and(|it| it == value);
+        self.name == name && self.service == service && attributes.iter().all(has)
+    }
+
+    /// What tells its series from others.
+    fn series(&self) -> String {
+        let (service, instance, name) = (&self.service, &self.instance, &self.name);
+        format!("{service} {instance} {name} {:?}", self.attributes)
+    }
+}
+
 /// The server.
 pub struct Otlp {
     /// Where it is.
@@ -74,6 +117,8 @@ pub struct Otlp {
 struct Received {
     spans: Vec<Span>,
     logs: Vec<LogLine>,
+    /// The newest of each series.
+    points: BTreeMap<String, Point>,
     requests: usize,
     heads: Vec<String>,
 }
@@ -101,6 +146,25 @@ impl Otlp {
     /// When its thread has panicked.
     pub fn logs(&self) -> Vec<LogLine> {
         self.received.lock().expect("no panic").logs.clone()
+    }
+
+    /// The newest point of each series.
+    ///
+    /// # Panics
+    /// When its thread has panicked.
+    pub fn points(&self) -> Vec<Point> {
+        let received = self.received.lock().expect("no panic");
+        received.points.values().cloned().collect()
+    }
+
+    /// The newest points of a metric of a service with these attributes among others.
+    ///
+    /// # Panics
+    /// When its thread has panicked.
+    pub fn points_of(&self, name: &str, service: &str, attributes: &[(&str, &str)]) -> Vec<Point> {
+        let mut points = self.points();
+        points.retain(|point| point.is(name, service, attributes));
+        points
     }
 
     /// How many requests have come, and the head of the last one.
@@ -142,6 +206,11 @@ fn receive(stream: &TcpStream, received: &Mutex<Received>) {
         match request.path.as_str() {
             "/v1/traces" => received.spans.extend(spans(decode(&request))),
             "/v1/logs" => received.logs.extend(logs(decode(&request))),
+            "/v1/metrics" => {
+                let points = points(decode(&request)).into_iter();
+                let keyed = points.map(|point| (point.series(), point));
+                received.points.extend(keyed);
+            }
             path => panic!("nothing is received at {path}"),
         }
     }
@@ -205,6 +274,65 @@ fn logs(request: ExportLogsServiceRequest) -> Vec<LogLine> {
         }
     }
     lines
+}
+
+fn points(request: ExportMetricsServiceRequest) -> Vec<Point> {
+    let mut all = Vec::new();
+    for of_resource in request.resource_metrics {
+        let mut resource = words(of_resource.resource.unwrap_or_default().attributes);
+        let mut said = |name| resource.remove(name).unwrap_or_default();
+        let (service, instance) = (said("service.name"), said("service.instance.id"));
+        let scopes = of_resource.scope_metrics.into_iter();
+        for metric in scopes.flat_map(|scope| scope.metrics) {
+            let points = match metric.data {
+                Some(Data::Gauge(gauge)) => numbers("gauge", gauge.data_points),
+                Some(Data::Sum(sum)) => {
+                    assert_eq!(sum.aggregation_temporality, CUMULATIVE);
+                    let kind = if sum.is_monotonic { "counter" } else { "sum" };
+                    numbers(kind, sum.data_points)
+                }
+                Some(Data::Histogram(histogram)) => {
+                    assert_eq!(histogram.aggregation_temporality, CUMULATIVE);
+                    let points = histogram.data_points.into_iter().map(|point| Point {
+                        kind: "histogram",
+                        attributes: words(point.attributes),
+                        value: point.sum.unwrap_or_default(),
+                        count: point.count,
+                        bounds: point.explicit_bounds,
+                        buckets: point.bucket_counts,
+                        ..Point::default()
+                    });
+                    points.collect()
+                }
+                other => panic!("{other:?} is not understood"),
+            };
+            all.extend(points.into_iter().map(|point| Point {
+                service: service.clone(),
+                instance: instance.clone(),
+                name: metric.name.clone(),
+                unit: metric.unit.clone(),
+                ..point
+            }));
+        }
+    }
+    all
+}
+
+/// The temporality whose points are of all time.
+const CUMULATIVE: i32 = 2;
+
+fn numbers(kind: &'static str, points: Vec<NumberDataPoint>) -> Vec<Point> {
+    let point = |point: NumberDataPoint| Point {
+        kind,
+        attributes: words(point.attributes),
+        value: match point.value {
+            Some(Number::AsDouble(number)) => number,
+            Some(Number::AsInt(number)) => number as f64,
+            None => f64::NAN,
+        },
+        ..Point::default()
+    };
+    points.into_iter().map(point).collect()
 }
 
 fn service(resource: Option<Resource>) -> String {

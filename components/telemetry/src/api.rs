@@ -9,7 +9,7 @@ use souk_chassis::{Admin, Json, Page, Path, Problem, Query, page};
 
 use crate::domain::asked::{
     Between, Edge, Edges, LogFilter, Logs, Measure, MeasureFilter, Measures, Point, PointFilter,
-    Summary, Trace, TraceFilter, bounds_ms, by_thing,
+    Summary, Trace, TraceFilter, bounds_ms, by_thing, fuller,
 };
 use crate::domain::rfc3339;
 use crate::exposition::Format;
@@ -104,8 +104,13 @@ pub async fn measures(
     Query(filter): Query<MeasureFilter>,
 ) -> Result<Json<Measures>, Problem> {
     let (from, to) = minutes(filter.time, filter.step);
-    let counts = store::measures(&filter, from, to).await?;
-    let items = by_thing(counts).into_iter().map(|(of, numbers)| Measure {
+    let mut numbers = by_thing(store::measures(&filter, from, to).await?);
+    // Hosts know no routes of services.
+    if !filter.by_route && filter.route.is_none() {
+        let of_hosts = store::all_requests(&filter, from, to).await?;
+        numbers = fuller(numbers, by_thing(of_hosts));
+    }
+    let items = numbers.into_iter().map(|(of, numbers)| Measure {
         at: rfc3339(of.minute * NS_PER_MINUTE),
         service: of.service,
         route: of.route,
@@ -153,7 +158,8 @@ pub async fn points(
 pub async fn exposition(headers: HeaderMap) -> Result<Response, Problem> {
     let accept = headers.get(header::ACCEPT).and_then(|it| it.to_str().ok());
     let format = Format::accepted(accept.unwrap_or_default());
-    let text = format.write(&store::totals().await?, store::bytes_in_use().await?);
+    let (totals, exported) = (store::totals().await?, store::exported().await?);
+    let text = format.write(&totals, &exported, store::bytes_in_use().await?);
     Ok((
         [
             (header::CONTENT_TYPE, format.media_type()),

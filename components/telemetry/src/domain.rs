@@ -20,6 +20,9 @@ pub const KEEP_HOURS: i64 = 72;
 /// How many bytes of the database may be in use. When more are, the oldest goes until there are fewer.
 pub const MOST_BYTES: i64 = 128 * 1024 * 1024;
 
+/// When a series of points that nobody exports any more is over, in milliseconds.
+pub const STALE_MS: i64 = 5 * 60 * 1000;
+
 /// How many spans, log records or points of one request are taken.
 pub const MOST_ITEMS: usize = 10_000;
 

@@ -1,9 +1,11 @@
 //! What Prometheus scrapes: <https://prometheus.io/docs/instrumenting/exposition_formats/> and OpenMetrics 1.0.
 
+mod exported;
+
 use std::fmt::Write;
 
 use crate::domain::BOUNDS_NS;
-use crate::store::Total;
+use crate::store::{Series, Total};
 
 /// The media type of Prometheus's own text format.
 pub const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -33,6 +35,12 @@ const REQUESTS: Family = Family {
     errors_help: "Requests that failed.",
 };
 
+/// The name of the gauge of what is kept here, and what it says.
+const DATABASE: (&str, &str) = (
+    "souk_telemetry_database_bytes",
+    "How much of the database of traces, logs and metrics is in use.",
+);
+
 const CALLS: Family = Family {
     name: "souk_call_duration_seconds",
     help: "How long calls of one service by another took to be answered.",
@@ -57,21 +65,17 @@ impl Format {
         }
     }
 
-    /// All that is measured, ordered by what it is of and then by bucket.
-    pub fn write(self, totals: &[Total], bytes_in_use: i64) -> String {
+    /// All that is measured, ordered by what it is of and then by bucket; and what others export.
+    pub fn write(self, totals: &[Total], exported: &[Series], bytes_in_use: i64) -> String {
         let mut out = String::new();
         let (calls, requests): (Vec<_>, Vec<_>) =
             totals.iter().partition(|it| !it.caller.is_empty());
         self.family(&mut out, &REQUESTS, &requests);
         self.family(&mut out, &CALLS, &calls);
-        let bytes = "souk_telemetry_database_bytes";
-        self.head(
-            &mut out,
-            bytes,
-            "gauge",
-            "How much of the database of traces, logs and metrics is in use.",
-        );
+        let (bytes, help) = DATABASE;
+        self.head(&mut out, bytes, "gauge", help);
         _ = writeln!(out, "{bytes} {bytes_in_use}");
+        self.exported(&mut out, exported);
         if self == Self::OpenMetrics {
             out.push_str("# EOF\n");
         }
@@ -86,12 +90,7 @@ impl Format {
         for buckets in &series {
             self.histogram(out, family.name, buckets);
         }
-        // Of a counter OpenMetrics names the family without the suffix.
-        let counter = match self {
-            Self::Text => format!("{}_total", family.errors),
-            Self::OpenMetrics => family.errors.to_owned(),
-        };
-        self.head(out, &counter, "counter", family.errors_help);
+        self.head(out, family.errors, "counter", family.errors_help);
         for buckets in &series {
             let errors: i64 = buckets.iter().map(|bucket| bucket.errors).sum();
             _ = writeln!(
@@ -104,7 +103,15 @@ impl Format {
     }
 
     fn head(self, out: &mut String, name: &str, kind: &str, help: &str) {
-        _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        // Of a counter OpenMetrics names the family without the suffix.
+        let suffix = match (self, kind) {
+            (Self::Text, "counter") => "_total",
+            _ => "",
+        };
+        _ = writeln!(
+            out,
+            "# HELP {name}{suffix} {help}\n# TYPE {name}{suffix} {kind}"
+        );
         let unit = name.rsplit('_').next().unwrap_or_default();
         if self == Self::OpenMetrics && ["seconds", "bytes"].contains(&unit) {
             _ = writeln!(out, "# UNIT {name} {unit}");
@@ -194,6 +201,7 @@ mod tests {
     fn buckets_are_cumulative_and_counters_summed() {
         let text = Format::Text.write(
             &[total("", 0, 2), total("", 3, 5), total("gateway", 13, 1)],
+            &[],
             7,
         );
         let labels = r#"service="carts",route="GET \"x\"""#;
@@ -217,7 +225,7 @@ mod tests {
 
     #[test]
     fn open_metrics_has_units_exemplars_and_an_end() {
-        let text = Format::OpenMetrics.write(&[total("", 3, 5)], 7);
+        let text = Format::OpenMetrics.write(&[total("", 3, 5)], &[], 7);
         assert!(text.contains("# UNIT souk_request_duration_seconds seconds\n"));
         assert!(text.contains("# TYPE souk_request_errors counter\n"));
         let exemplar = format!(

@@ -2,8 +2,8 @@
 //!
 //! Exporters post spans, log records and metrics ([otlp]). They are kept for [`domain::KEEP_HOURS`], and only as much as
 //! [`domain::MOST_BYTES`] of the database; the oldest goes first. Of the spans the rate, errors and duration of requests are counted as they
-//! come, for each route and for each service that calls another; operators see these by minute, and Prometheus scrapes them
-//! ([exposition]).
+//! come, for each route and for each service that calls another; operators see these by minute. Prometheus scrapes them, and the metrics that
+//! others export ([exposition]).
 //!
 //! Exporters and Prometheus sign nothing, so `/v1/...` and `/metrics` are for whoever reaches the service, which is on a private route.
 //!
@@ -98,7 +98,7 @@ fn routes() -> Routes {
         )
         .route(
             get("/metrics", api::exposition)
-                .summary("What Prometheus scrapes: its own text format, or OpenMetrics with exemplars for who accepts it")
+                .summary("What Prometheus scrapes, of traces and of what others export: its own text format, or OpenMetrics with exemplars for who accepts it")
                 .returns_stream(200, exposition::TEXT),
         )
         .route(

@@ -1,20 +1,30 @@
 //! Every SQL statement of the service.
 //!
-//! What a request brings is one statement; triggers make traces of spans, and count what is measured.
+//! What a request brings is one statement; triggers make traces of spans, and count what is measured, of spans and of what hosts count.
 
 mod asked;
 
 use souk_chassis::background::now;
 use souk_store::{Column, Database, Error, Migration, Synchronous};
 
-use crate::domain::{KEEP_HOURS, MOST_BYTES};
+use crate::domain::{KEEP_HOURS, MOST_BYTES, STALE_MS};
 
 pub use asked::*;
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    name: "0001_telemetry",
-    sql: include_str!("../migrations/0001_telemetry.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        name: "0001_telemetry",
+        sql: include_str!("../migrations/0001_telemetry.sql"),
+    },
+    Migration {
+        name: "0002_exported",
+        sql: include_str!("../migrations/0002_exported.sql"),
+    },
+    Migration {
+        name: "0003_all_requests",
+        sql: include_str!("../migrations/0003_all_requests.sql"),
+    },
+];
 
 /// What a power cut takes of the newest seconds nobody misses.
 static DATABASE: Database = Database::new("telemetry", MIGRATIONS).synchronous(Synchronous::Normal);
@@ -43,19 +53,28 @@ pub async fn add_logs(rows: String) -> Result<(), Error> {
     add(SQL, rows).await
 }
 
-/// Keeps points that are newer than those that are kept: a JSON array of them. Where there are too many series, those that are there.
+/// Keeps points that are newer than those that are kept: a JSON array of them. Where there are too many series those go that nobody exports any
+/// more; where there still are, no new ones are taken.
 pub async fn add_points(rows: String) -> Result<(), Error> {
-    const SQL: &str = "WITH has_room(room) AS (SELECT count(*) < ?3 FROM points) \
-                       INSERT INTO points (service, name, attributes, received_at, time_ns, kind, unit, value, count) \
-                       SELECT value ->> 'service', value ->> 'name', value -> 'attributes', ?2, value ->> 'time_ns', value ->> 'kind', \
-                       value ->> 'unit', value ->> 'value', value ->> 'count' \
+    const MAKE_ROOM: &str =
+        "DELETE FROM exported WHERE received_at < ?1 AND (SELECT count(*) FROM exported) >= ?2";
+    const SQL: &str = "WITH has_room(room) AS (SELECT count(*) < ?3 FROM exported) \
+                       INSERT INTO exported (service, instance, name, attributes, received_at, start_ns, time_ns, kind, unit, \
+                       description, value, count, bounds, buckets) \
+                       SELECT value ->> 'service', value ->> 'instance', value ->> 'name', value -> 'attributes', ?2, \
+                       value ->> 'start_ns', value ->> 'time_ns', value ->> 'kind', value ->> 'unit', value ->> 'description', value ->> 'value', \
+                       value ->> 'count', value -> 'buckets' -> 'bounds', value -> 'buckets' -> 'counts' \
                        FROM json_each(?1) AS new \
-                       WHERE (SELECT room FROM has_room) OR EXISTS (SELECT 1 FROM points WHERE (service, name, attributes) \
-                           = (new.value ->> 'service', new.value ->> 'name', new.value -> 'attributes')) \
-                       ON CONFLICT DO UPDATE SET received_at = excluded.received_at, time_ns = excluded.time_ns, \
-                       kind = excluded.kind, unit = excluded.unit, value = excluded.value, count = excluded.count \
-                       WHERE excluded.time_ns >= points.time_ns";
-    let parameters = [rows.into(), now().into(), MOST_SERIES.into()];
+                       WHERE (SELECT room FROM has_room) OR EXISTS (SELECT 1 FROM exported WHERE (service, instance, name, attributes) \
+                           = (new.value ->> 'service', new.value ->> 'instance', new.value ->> 'name', new.value -> 'attributes')) \
+                       ON CONFLICT DO UPDATE SET received_at = excluded.received_at, before_at = received_at, \
+                       start_ns = excluded.start_ns, time_ns = excluded.time_ns, kind = excluded.kind, unit = excluded.unit, description = excluded.description, value = excluded.value, \
+                       count = excluded.count, bounds = excluded.bounds, buckets = excluded.buckets \
+                       WHERE excluded.time_ns >= exported.time_ns";
+    let now = now();
+    let stale = [(now - STALE_MS).into(), MOST_SERIES.into()];
+    DATABASE.write::<()>(MAKE_ROOM, stale).await?;
+    let parameters = [rows.into(), now.into(), MOST_SERIES.into()];
     DATABASE.write::<()>(SQL, parameters).await?;
     keep_within_bounds().await
 }
@@ -107,7 +126,9 @@ async fn forget_until(moment_ms: i64) -> Result<(), Error> {
         "DELETE FROM traces WHERE received_at <= ?1",
         "DELETE FROM logs WHERE received_at <= ?1",
         "DELETE FROM points WHERE received_at <= ?1",
+        "DELETE FROM exported WHERE received_at <= ?1",
         "DELETE FROM minutes WHERE minute < ?1 / 60000",
+        "DELETE FROM all_requests WHERE minute < ?1 / 60000",
     ] {
         DATABASE.write::<()>(sql, [moment_ms.into()]).await?;
     }

@@ -12,6 +12,7 @@ use crate::body::{EventStream, IdleTimeout, hold};
 use crate::dispatch::Dispatcher;
 use crate::http_client::{self, Pool};
 use crate::telemetry::http as spans;
+use crate::telemetry::metrics::{Asking, Requests};
 use crate::telemetry::tasks::{SENDER, Tasks};
 use crate::telemetry::trace::Scope;
 use http::uri::{Authority, Scheme};
@@ -55,10 +56,11 @@ impl Outbound {
         }
     }
 
-    /// The same, as part of a trace.
-    async fn send_traced(
+    /// The same, as part of a trace, and counted.
+    async fn send_told(
         &self,
         place: Scope,
+        mut counted: Option<Asking>,
         component: &str,
         allowed: &[AllowedHost],
         mut request: Request<WasiBody>,
@@ -73,12 +75,14 @@ impl Outbound {
             Ok(response) => spans::answered(&mut span, response),
             Err(error) => span.fail(|| error.to_string()),
         }
-        sent.map(
-            |response| match span.is_traced() && !EventStream::is(&response) {
-                true => response.map(|body| hold(body, span)),
-                false => response,
-            },
-        )
+        if let Some(counted) = &mut counted {
+            counted.ended(&sent);
+        }
+        let is_told = span.is_traced() || counted.is_some();
+        sent.map(|response| match is_told && !EventStream::is(&response) {
+            true => response.map(|body| hold(body, (span, counted))),
+            false => response,
+        })
     }
 
     /// Sends a request of a component that may call `allowed`.
@@ -185,6 +189,8 @@ pub struct Hooks {
     pub allowed: AllowedHosts,
     /// The instance's requests, where they are traced.
     pub tasks: Option<Arc<Tasks>>,
+    /// The component's, where they are counted.
+    pub requests: Option<Arc<Requests>>,
 }
 
 type Sent = (
@@ -219,16 +225,20 @@ impl WasiHttpHooks for Hooks {
             let known = SENDER.try_with(Scope::clone);
             known.unwrap_or_else(|_| tasks.only())
         });
+        let host = request.uri().host().unwrap_or_default();
+        let counted = self.requests.as_ref().map(|it| it.asking(host));
         Box::new(async move {
-            let response = match place {
-                Some(place) => {
-                    let sent = outbound.send_traced(place, &component, &allowed, request, options);
-                    sent.await?
-                }
-                None => {
+            let response = match (&place, &counted) {
+                (None, None) => {
                     outbound
                         .send(&component, &allowed, request, options)
                         .await?
+                }
+                _ => {
+                    let place = place.unwrap_or_default();
+                    let sent =
+                        outbound.send_told(place, counted, &component, &allowed, request, options);
+                    sent.await?
                 }
             };
             let done = async { Ok(()) };

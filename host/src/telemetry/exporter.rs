@@ -1,9 +1,10 @@
-//! The way out: bounded queues, and one task that sends what is in them.
+//! The way out: bounded queues, the newest metrics, and one task that sends what is in them.
 //!
 //! A receiver that is away, slow or full holds up nothing. What does not fit is counted and dropped; that it happens is said
 //! once, and so is that it is over. The requests made here are not traced. A receiver that is a component of the application is called as
 //! components call each other.
 
+use super::metrics::COMPONENT;
 use super::settings::{Protocol, Receiver, Settings};
 use super::trace::Ended;
 use crate::body::full;
@@ -17,10 +18,12 @@ use http_body_util::{BodyExt, Full};
 use opentelemetry::trace::SpanKind;
 use opentelemetry::{SpanId, TraceId};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use opentelemetry_proto::tonic::metrics::v1::{ResourceMetrics, ScopeMetrics};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::span::{Link, SpanKind as ProtoKind};
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode as ProtoCode;
@@ -28,9 +31,9 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Sta
 use opentelemetry_proto::transform::common::tonic::Attributes;
 use prost::Message;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -43,6 +46,11 @@ const LAST_FLUSH: Duration = Duration::from_secs(2);
 /// Bytes of an answer that are read.
 const MAX_ANSWER: usize = 64 << 10;
 
+/// The attribute by which the instances of a service are told apart.
+const INSTANCE: &str = "service.instance.id";
+/// What the service is called that is the process itself.
+const PROCESS: &str = "souk";
+
 /// The flags of a span whose trace is sampled, and of one whose parent may be elsewhere.
 const SAMPLED: u32 = 1;
 
@@ -51,6 +59,10 @@ pub struct Exporter {
     settings: Settings,
     spans: Queue<Ended>,
     logs: Queue<(Arc<str>, LogRecord)>,
+    /// The newest metrics, until they are sent.
+    metrics: Mutex<Option<Vec<ScopeMetrics>>>,
+    /// What tells this process from others, part of what its instances are called.
+    identity: OnceLock<String>,
     /// There is enough for a request.
     enough: Notify,
     dropped: AtomicU64,
@@ -93,6 +105,8 @@ impl Exporter {
             settings,
             spans: Queue::new(),
             logs: Queue::new(),
+            metrics: Mutex::new(None),
+            identity: OnceLock::new(),
             enough: Notify::new(),
             dropped: AtomicU64::new(0),
             client: HttpClient::new(),
@@ -113,6 +127,11 @@ impl Exporter {
         let _ = self.dispatcher.set(Arc::downgrade(dispatcher));
     }
 
+    /// Says what tells this process from others, before there is anything to send.
+    pub fn identify(&self, identity: String) {
+        let _ = self.identity.set(identity);
+    }
+
     /// Takes spans.
     pub fn spans(&self, spans: Vec<Ended>) {
         self.taken(self.spans.push(spans, self.settings.max_queue_size));
@@ -122,6 +141,16 @@ impl Exporter {
     pub fn log(&self, component: Arc<str>, record: LogRecord) {
         let more = [(component, record)];
         self.taken(self.logs.push(more, self.settings.max_queue_size));
+    }
+
+    /// Takes metrics, one scope of each component and one of the process. They are of all time, so they take the place of older ones.
+    pub fn metrics(&self, scopes: Vec<ScopeMetrics>) {
+        *self.newest_metrics() = Some(scopes);
+        self.enough.notify_one();
+    }
+
+    fn newest_metrics(&self) -> MutexGuard<'_, Option<Vec<ScopeMetrics>>> {
+        self.metrics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn taken(&self, (dropped, waiting): (usize, usize)) {
@@ -155,8 +184,14 @@ impl Exporter {
         let mut health = Health::default();
         loop {
             let stopping = self.stopping.is_cancelled();
-            let sent = self.send_all().await;
-            health.report(&sent, self.dropped.swap(0, Ordering::Relaxed));
+            // Each kind may have a receiver of its own, which holds up none of the others; of each kind the first thing that cannot be sent
+            // ends it until the next time.
+            let (metrics, spans, logs) =
+                tokio::join!(self.send_metrics(), self.send_spans(), self.send_logs());
+            health.report("metrics", metrics);
+            health.report("traces", spans);
+            health.report("logs", logs);
+            health.report_loss(self.dropped.swap(0, Ordering::Relaxed));
             if stopping {
                 return;
             }
@@ -168,16 +203,34 @@ impl Exporter {
         }
     }
 
-    /// Sends what waits; the first thing that cannot be sent ends it until the next time.
-    async fn send_all(&self) -> anyhow::Result<()> {
+    /// Whether there was something to send. What cannot be sent is in the next metrics too.
+    async fn send_metrics(&self) -> anyhow::Result<bool> {
+        let metrics = self.newest_metrics().take();
+        let (Some(receiver), Some(metrics)) = (&self.settings.metrics, metrics) else {
+            return Ok(false);
+        };
+        let request = self.metrics_request(metrics);
+        self.try_send(receiver, &request).await?;
+        Ok(true)
+    }
+
+    async fn send_spans(&self) -> anyhow::Result<bool> {
         let batch = self.settings.max_export_batch_size;
+        let mut any = false;
         if let Some(receiver) = &self.settings.traces {
             while let spans @ [_, ..] = &mut self.spans.take(batch)[..] {
                 let count = spans.len();
                 let request = self.trace_request(spans);
                 self.send(receiver, &request, count).await?;
+                any = true;
             }
         }
+        Ok(any)
+    }
+
+    async fn send_logs(&self) -> anyhow::Result<bool> {
+        let batch = self.settings.max_export_batch_size;
+        let mut any = false;
         if let Some(receiver) = &self.settings.logs {
             loop {
                 let records = self.logs.take(batch);
@@ -187,9 +240,10 @@ impl Exporter {
                 let count = records.len();
                 let request = self.logs_request(records);
                 self.send(receiver, &request, count).await?;
+                any = true;
             }
         }
-        Ok(())
+        Ok(any)
     }
 
     async fn send<M: Message + Serialize>(
@@ -268,7 +322,7 @@ impl Exporter {
         let resource_spans = by_component
             .into_iter()
             .map(|(component, spans)| ResourceSpans {
-                resource: Some(self.resource(&component)),
+                resource: Some(self.resource(Some(&component))),
                 scope_spans: vec![ScopeSpans {
                     scope: Some(instrumentation()),
                     spans,
@@ -289,7 +343,7 @@ impl Exporter {
         let resource_logs = by_component
             .into_iter()
             .map(|(component, log_records)| ResourceLogs {
-                resource: Some(self.resource(&component)),
+                resource: Some(self.resource(Some(&component))),
                 scope_logs: vec![ScopeLogs {
                     scope: Some(instrumentation()),
                     log_records,
@@ -302,44 +356,91 @@ impl Exporter {
         }
     }
 
-    /// A component is a service of its own to whoever receives this.
-    fn resource(&self, component: &str) -> Resource {
-        let name = self.settings.service_name.as_deref().unwrap_or(component);
-        let said = self.settings.attributes.iter();
-        let said = said.map(|(name, value)| attribute(name, value));
-        let own = [
+    fn metrics_request(&self, scopes: Vec<ScopeMetrics>) -> ExportMetricsServiceRequest {
+        let resource_metrics = scopes.into_iter().map(|scope| ResourceMetrics {
+            resource: Some(self.resource(component_of(&scope))),
+            scope_metrics: vec![ScopeMetrics {
+                scope: Some(instrumentation()),
+                ..scope
+            }],
+            ..Default::default()
+        });
+        ExportMetricsServiceRequest {
+            resource_metrics: resource_metrics.collect(),
+        }
+    }
+
+    /// A component is a service of its own to whoever receives this, and so is the process.
+    fn resource(&self, component: Option<&str>) -> Resource {
+        let of = component.unwrap_or(PROCESS);
+        let name = self.settings.service_name.as_deref().unwrap_or(of);
+        let mut attributes = vec![
             attribute("service.name", name),
-            attribute("component_id", component),
             attribute("process.pid", &std::process::id().to_string()),
         ];
+        if let Some(component) = component {
+            attributes.push(attribute("component_id", component));
+        }
+        let said = &self.settings.attributes;
+        if !said.iter().any(|(name, _)| name == INSTANCE) {
+            attributes.push(attribute(INSTANCE, &format!("{of}-{}", self.identity())));
+        }
+        attributes.extend(said.iter().map(|(name, value)| attribute(name, value)));
         Resource {
-            attributes: own.into_iter().chain(said).collect(),
+            attributes,
             ..Default::default()
         }
     }
+
+    /// What tells this process from others. In containers all of them have the same number.
+    fn identity(&self) -> &str {
+        let own = || format!("{}-{:06x}", std::process::id(), rand::random::<u32>() >> 8);
+        self.identity.get_or_init(own)
+    }
 }
 
-/// Whether the receiver is well, as far as it was said.
+/// Whether the receivers are well, as far as it was said.
 #[derive(Default)]
 struct Health {
-    failing: bool,
+    /// What cannot be exported.
+    failing: BTreeSet<&'static str>,
     dropping: bool,
 }
 
 impl Health {
-    fn report(&mut self, sent: &anyhow::Result<()>, dropped: u64) {
+    /// `sent` is whether there was something to send of a kind, which is sent more rarely than others.
+    fn report(&mut self, kind: &'static str, sent: anyhow::Result<bool>) {
+        let was_failing = !self.failing.is_empty();
         match sent {
-            Err(error) if !self.failing => {
-                tracing::warn!("cannot export telemetry, and goes on trying: {error:#}");
+            Ok(false) => return,
+            Ok(true) => _ = self.failing.remove(kind),
+            Err(error) => {
+                self.failing.insert(kind);
+                if !was_failing {
+                    tracing::warn!("cannot export telemetry, and goes on trying: {error:#}");
+                }
             }
-            Ok(()) if self.failing => tracing::info!("exports telemetry again"),
-            _ => {}
         }
-        self.failing = sent.is_err();
+        if was_failing && self.failing.is_empty() {
+            tracing::info!("exports telemetry again");
+        }
+    }
+
+    fn report_loss(&mut self, dropped: u64) {
         if dropped > 0 && !self.dropping {
             tracing::warn!(dropped, "telemetry is lost; said once");
         }
         self.dropping |= dropped > 0;
+    }
+}
+
+/// The component that metrics are of; none where they are of the process.
+fn component_of(metrics: &ScopeMetrics) -> Option<&str> {
+    let mut attributes = metrics.scope.iter().flat_map(|scope| &scope.attributes);
+    let named = attributes.find(|attribute| attribute.key == COMPONENT)?;
+    match named.value.as_ref()?.value.as_ref()? {
+        Value::StringValue(component) => Some(component),
+        _ => None,
     }
 }
 

@@ -31,8 +31,9 @@ pub fn server<B>(
         }
     };
     if span.is_traced() {
-        span.set("http.request.method", method(request.method()));
-        span.set("http.route", route.target.route.clone());
+        span.set("http.request.method", known(request.method()));
+        let path = StringValue::from(route.target.route.clone());
+        span.set("http.route", path);
         span.set("url.path", cut(request.uri().path()));
         span.set("url.scheme", "http");
         address(&mut span, request);
@@ -64,9 +65,9 @@ pub fn answered<B>(span: &mut Span, response: &Response<B>) {
 
 /// The span of a request that a component sends, which then says so.
 pub fn client<B>(sending: &Sending, request: &mut Request<B>, chained: Option<&str>) -> Span {
-    let mut span = sending.span(|| Cow::Owned(method(request.method()).as_str().to_owned()));
+    let mut span = sending.span(|| Cow::Owned(known(request.method()).as_str().to_owned()));
     if span.is_traced() {
-        span.set("http.request.method", method(request.method()));
+        span.set("http.request.method", known(request.method()));
         let uri = request.uri();
         let (scheme, host) = (
             uri.scheme_str().unwrap_or_default(),
@@ -94,11 +95,11 @@ pub fn client<B>(sending: &Sending, request: &mut Request<B>, chained: Option<&s
 }
 
 fn name(method: &Method, route: &str) -> Cow<'static, str> {
-    Cow::Owned(format!("{} {route}", self::method(method)))
+    Cow::Owned(format!("{} {route}", known(method)))
 }
 
 /// A method that anybody may make up is none to count by.
-fn method(method: &Method) -> StringValue {
+pub fn known(method: &Method) -> StringValue {
     const KNOWN: [&str; 9] = [
         "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE",
     ];

@@ -19,12 +19,18 @@ const MAX_EXPORT_BATCH_SIZE: usize = 2_048;
 /// the processors that it shares with the others.
 const OWN_PER_SECOND: u32 = 20;
 
+/// How often metrics are sent where nothing else is said: the standard's default, and what costs as little where the application's own component
+/// receives them, for whoever looks at a console.
+const METRIC_INTERVAL: Duration = Duration::from_secs(60);
+const OWN_METRIC_INTERVAL: Duration = Duration::from_secs(10);
+
 /// The variables that name a receiver. An empty one says that there is none.
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
-const ENDPOINTS: [&str; 3] = [
+const ENDPOINTS: [&str; 4] = [
     ENDPOINT,
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
     "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
 ];
 
 /// What is to be exported, and where to.
@@ -34,6 +40,10 @@ pub struct Settings {
     pub traces: Option<Receiver>,
     /// Where logs go, if they go anywhere.
     pub logs: Option<Receiver>,
+    /// Where metrics go, if they go anywhere.
+    pub metrics: Option<Receiver>,
+    /// How often they do.
+    pub metric_interval: Duration,
     /// Which traces are exported.
     pub sampler: Sampler,
     /// What the service of a component is called, where that is not its id.
@@ -112,7 +122,10 @@ impl Settings {
         }
         let traces = problems.collect(env.receiver("TRACES", "traces")).flatten();
         let logs = problems.collect(env.receiver("LOGS", "logs")).flatten();
-        if traces.is_none() && logs.is_none() {
+        let metrics = problems
+            .collect(env.receiver("METRICS", "metrics"))
+            .flatten();
+        if traces.is_none() && logs.is_none() && metrics.is_none() {
             return problems.into_result(None);
         }
         let per_second = (!named).then_some(OWN_PER_SECOND);
@@ -121,6 +134,9 @@ impl Settings {
         let attributes = problems.collect(attributes).flatten().unwrap_or_default();
         let millis = "a number of milliseconds";
         let delay = problems.collect(env.parse("OTEL_BSP_SCHEDULE_DELAY", millis, milliseconds));
+        let some = "a number of milliseconds from 1 on";
+        let some = env.parse("OTEL_METRIC_EXPORT_INTERVAL", some, some_milliseconds);
+        let interval = problems.collect(some).flatten();
         let mut size = |name, default| {
             let size = env.parse(name, "a number from 1 on", at_least_one);
             problems.collect(size).flatten().unwrap_or(default)
@@ -130,13 +146,18 @@ impl Settings {
         let Some(sampler) = sampler else {
             return Err(problems);
         };
-        let named = |(name, _): &&(String, String)| name == "service.name";
+        let is_name = |(name, _): &&(String, String)| name == "service.name";
         let service_name = env
             .get("OTEL_SERVICE_NAME")
-            .or_else(|| Some(attributes.iter().find(named)?.1.clone()));
+            .or_else(|| Some(attributes.iter().find(is_name)?.1.clone()));
         problems.into_result(Some(Self {
             traces,
             logs,
+            metrics,
+            metric_interval: interval.unwrap_or(match named {
+                true => METRIC_INTERVAL,
+                false => OWN_METRIC_INTERVAL,
+            }),
             sampler,
             service_name,
             attributes: attributes
@@ -299,6 +320,10 @@ fn milliseconds(text: &str) -> Option<Duration> {
     text.parse().ok().map(Duration::from_millis)
 }
 
+fn some_milliseconds(text: &str) -> Option<Duration> {
+    milliseconds(text).filter(|time| !time.is_zero())
+}
+
 fn at_least_one(text: &str) -> Option<usize> {
     text.parse().ok().filter(|number| *number > 0)
 }
@@ -399,6 +424,12 @@ mod tests {
         assert_eq!(per_second(&[]), Some(OWN_PER_SECOND));
         assert_eq!(per_second(&[("OTEL_TRACES_SAMPLER", "always_on")]), None);
         assert_eq!(per_second(&[COLLECTOR]), None);
+
+        let interval = |variables| read(variables).unwrap().unwrap().metric_interval;
+        assert_eq!(interval(&[]), OWN_METRIC_INTERVAL);
+        assert_eq!(interval(&[COLLECTOR]), METRIC_INTERVAL);
+        let said = ("OTEL_METRIC_EXPORT_INTERVAL", "250");
+        assert_eq!(interval(&[said]), Duration::from_millis(250));
     }
 
     #[test]
@@ -426,7 +457,11 @@ mod tests {
         let one = read(&[COLLECTOR, ("OTEL_LOGS_EXPORTER", "none")])
             .unwrap()
             .unwrap();
-        assert!(one.traces.is_some() && one.logs.is_none());
+        assert!(one.traces.is_some() && one.logs.is_none() && one.metrics.is_some());
+        let one = read(&[("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://metrics/in")]);
+        let one = one.unwrap().unwrap();
+        assert!(one.traces.is_none() && one.logs.is_none());
+        assert_eq!(one.metrics.unwrap().uri, "http://metrics/in");
     }
 
     #[test]
@@ -475,6 +510,8 @@ mod tests {
             ("OTEL_RESOURCE_ATTRIBUTES", "x"),
             ("OTEL_BSP_MAX_QUEUE_SIZE", "0"),
             ("OTEL_BSP_SCHEDULE_DELAY", "soon"),
+            ("OTEL_METRICS_EXPORTER", "prometheus"),
+            ("OTEL_METRIC_EXPORT_INTERVAL", "0"),
             ("OTEL_SDK_DISABLED", "yes"),
         ] {
             let lines = read(&[(name, value), COLLECTOR]).unwrap_err().to_string();

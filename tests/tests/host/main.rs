@@ -7,6 +7,7 @@ mod durability;
 mod faults;
 mod isolation;
 mod lifecycle;
+mod metrics;
 mod redis;
 mod register;
 mod routing;

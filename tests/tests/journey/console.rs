@@ -1,6 +1,9 @@
 //! The operator's console, as HTML and without a script. What needs a browser is in the browser's suite.
 
-use souk_tests::{ADMIN_EMAIL, ADMIN_PASSWORD, Shop, Visitor, cards, souk_only, unique};
+use serde_json::Value;
+use souk_tests::{
+    ADMIN_EMAIL, ADMIN_PASSWORD, Shop, Visitor, cards, eventually, souk_only, unique,
+};
 
 /// Every page that is there without anything having happened.
 const PAGES: [&str; 13] = [
@@ -128,4 +131,22 @@ fn what_fails_on_purpose_is_said_on_every_page() {
     let end = operator.open("/console/faults").form("/console/faults/end");
     assert!(operator.send(&end).says("Nothing fails on purpose."));
     assert_eq!(operator.open("/console/stock").text("aside"), "");
+}
+
+#[test]
+fn all_requests_are_counted_whichever_are_traced() {
+    souk_only!();
+    let shop = Shop::start();
+    // Of those that begin in a second twenty are traced.
+    const REQUESTS: u64 = 300;
+    for _ in 0..REQUESTS {
+        assert_eq!(shop.get("/api/products?limit=1").status, 200);
+    }
+    eventually("all are counted", || {
+        let path = "/api/ops/metrics?service=products&step=60";
+        let measured = shop.admin_send("GET", path, &Value::Null).json();
+        let items = measured["items"].as_array().unwrap().iter();
+        let calls = items.map(|item| item["calls"].as_u64().unwrap());
+        calls.sum::<u64>() >= REQUESTS
+    });
 }

@@ -2,7 +2,8 @@
 
 use crate::telemetry::{span, traces_of};
 use crate::{SERVICE_KEY, Service};
-use souk_tests::{Host, Launch, Prometheus, promtool, promtool_in, skipped, souk_only};
+use serde_json::json;
+use souk_tests::{Host, Launch, Prometheus, eventually, promtool, promtool_in, skipped, souk_only};
 use std::time::{Duration, Instant};
 
 pub const NONE: &str = "there is no Prometheus on the PATH; Debian has it in `prometheus`";
@@ -21,6 +22,118 @@ fn promtool_finds_nothing_wrong_with_the_metrics() {
         return skipped(NONE);
     };
     assert!(content && said.is_empty(), "{said}\n{metrics}");
+}
+
+/// A host that traces nothing and has its metrics shown at once.
+fn counted(telemetry: &Service) -> Host {
+    Launch::of("components/products/spin.toml")
+        .runtime_config("runtime-config.toml")
+        .variable("service_key", SERVICE_KEY)
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", &telemetry.host.url)
+        .env("OTEL_TRACES_SAMPLER", "always_off")
+        .env("OTEL_METRIC_EXPORT_INTERVAL", "100")
+        .start()
+}
+
+#[test]
+fn what_a_host_exports_is_shown_as_prometheus_has_it_and_of_all_requests() {
+    souk_only!();
+    let telemetry = Service::alone("telemetry");
+    let products = counted(&telemetry);
+    for _ in 0..300 {
+        assert_eq!(products.get("/api/products?limit=1").status, 200);
+    }
+    assert_eq!(products.get("/api/products/none").status, 404);
+    let all = || {
+        let measured = telemetry.shows("/api/ops/metrics?service=products&step=60");
+        let items = measured["items"].as_array().unwrap().clone();
+        items
+            .iter()
+            .map(|item| item["calls"].as_i64().unwrap())
+            .sum::<i64>()
+    };
+    eventually("all are counted", || all() == 301);
+
+    // What others make up beside it.
+    let value = |number| {
+        json!({"dataPoints": [{"timeUnixNano": "1", "asDouble": number, "attributes": [
+        {"key": "a.b", "value": {"stringValue": "q\"\\\n"}}, {"key": "a_b", "value": {"intValue": "1"}}, {"key": "le", "value": {"boolValue": true}}]}]})
+    };
+    let exponential = json!({"aggregationTemporality": 2, "dataPoints": [{"timeUnixNano": "1", "count": "2", "sum": 3.0}]});
+    let metrics = json!([
+        {"name": "souk.request.errors", "gauge": value(1.0)},
+        {"name": "http.server.active_requests", "gauge": value(1.0)},
+        {"name": "http.server.request.duration", "unit": "s", "gauge": value(1.0)},
+        {"name": "größe", "unit": "1", "description": "a \\ and\na line", "gauge": value(-0.5)},
+        {"name": "wait", "unit": "s", "exponentialHistogram": exponential},
+    ]);
+    let resource =
+        json!({"attributes": [{"key": "service.name", "value": {"stringValue": "other"}}]});
+    telemetry.exports("/v1/metrics", &json!({"resourceMetrics": [{"resource": resource, "scopeMetrics": [{"metrics": metrics}]}]}));
+
+    let metrics = telemetry.scrape("").text;
+    let line = |name: &str, labels: &str| {
+        let is_it = |line: &&str| line.starts_with(name) && line.contains(labels);
+        let found = metrics.lines().find(is_it);
+        found.unwrap_or_else(|| panic!("no {name} with {labels}:\n{metrics}"))
+    };
+    let listed = r#"http_request_method="GET",http_response_status_code="200",http_route="/...""#;
+    let service = r#"{service="products",instance="products-"#;
+    for end in [r#",le="0.001"} "#, r#",le="10.0"} "#, r#",le="+Inf"} 300"#] {
+        let bucket = format!("http_server_request_duration_seconds_bucket{service}");
+        line(&bucket, &format!("{listed}{end}"));
+    }
+    line("http_server_request_duration_seconds_sum{", listed);
+    line(
+        "http_server_request_duration_seconds_count{",
+        &format!("{listed}}} 300"),
+    );
+    line("http_server_active_requests{", service);
+    line(
+        "souk_load_limit{service=\"souk\",instance=\"souk-",
+        "for=\"browsing\"",
+    );
+    line("souk_load_active{", "for=\"others\"");
+    for name in [
+        "process_memory_usage_bytes{",
+        "process_cpu_time_seconds_total{",
+        "process_uptime_seconds{",
+    ] {
+        line(name, "service=\"souk\"");
+    }
+    line("gr_e_ratio{service=\"other\",", "-0.5");
+    line("wait_seconds_count{", " 2");
+    assert_eq!(
+        metrics
+            .matches("# TYPE http_server_request_duration_seconds ")
+            .count(),
+        1
+    );
+    let Some((content, said)) = promtool(&["check", "metrics"], &metrics) else {
+        return skipped(NONE);
+    };
+    assert!(content && said.is_empty(), "{said}\n{metrics}");
+}
+
+#[test]
+fn prometheus_takes_the_metrics_of_hosts() {
+    souk_only!();
+    let telemetry = Service::alone("telemetry");
+    let Some(prometheus) = Prometheus::start(telemetry.host.address()) else {
+        return skipped(NONE);
+    };
+    let products = counted(&telemetry);
+    for _ in 0..200 {
+        products.get("/api/products?limit=1");
+    }
+    let count = "sum(http_server_request_duration_seconds_count{service=\"products\"})";
+    let counted = prometheus.await_value(count, |count| count >= 200.0);
+    assert!((counted - 200.0).abs() < 0.5, "{counted}");
+    let median = "histogram_quantile(0.5, sum by (le) (http_server_request_duration_seconds_bucket{service=\"products\"}))";
+    let median = prometheus.await_value(median, |median| median > 0.0);
+    assert!(median > 0.0 && median < 1.0, "{median} s");
+    let refused = "sum(souk_requests_refused_total) or vector(0)";
+    prometheus.await_value(refused, |refused| refused.abs() < 0.5);
 }
 
 #[test]

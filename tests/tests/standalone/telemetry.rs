@@ -62,7 +62,7 @@ impl Service {
     }
 
     /// What an administrator gets.
-    fn shows(&self, path: &str) -> Value {
+    pub fn shows(&self, path: &str) -> Value {
         let token = service_token(SERVICE_KEY, self.name, now(), Some(Role::Admin));
         let reply = self.ask("GET", path, &[("x-souk-token", &token)], &Value::Null);
         assert_eq!(reply.status, 200, "{}", reply.text);

@@ -20,6 +20,8 @@ use super::state::{Cluster, Instance, State};
 
 /// The variable that names who receives telemetry, to every exporter.
 const OTLP_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+/// How often metrics are sent to the `telemetry` of a cluster, in milliseconds: as often as to that of one process.
+const METRIC_INTERVAL: (&str, &str) = ("OTEL_METRIC_EXPORT_INTERVAL", "10000");
 
 /// What stands behind the labels of the manifests, in the folder of the cluster.
 pub const RUNTIME_CONFIG: &str = "runtime-config.toml";
@@ -135,6 +137,10 @@ impl Cluster {
         // Somebody else receives telemetry where the environment says so, which the instances inherit.
         if std::env::var_os(OTLP_ENDPOINT).is_none() {
             command.env(OTLP_ENDPOINT, state.url("telemetry")?);
+            let (name, value) = METRIC_INTERVAL;
+            if std::env::var_os(name).is_none() {
+                command.env(name, value);
+            }
         }
         Ok(command)
     }

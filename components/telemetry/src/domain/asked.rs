@@ -1,5 +1,7 @@
 //! What operators ask for, and what they are shown.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -173,9 +175,12 @@ pub struct PointFilter {
     pub service: Option<String>,
     pub name: Option<String>,
     /// Where the page before ended.
-    pub after: Option<(String, String, String)>,
+    pub after: Option<PointKey>,
     pub limit: i64,
 }
+
+/// What tells a series of points from others: service, instance, name, attributes.
+pub type PointKey = (String, String, String, String);
 
 impl FromFields for PointFilter {
     fn from_fields(fields: &mut Fields) -> Self {
@@ -359,6 +364,24 @@ pub fn by_thing<K: PartialEq>(counts: Vec<Count<K>>) -> Vec<(K, Numbers)> {
     all.into_iter().map(numbers).collect()
 }
 
+/// Of each thing the numbers that know more of it: those of its spans, or those of its host, which come a little later but are of all
+/// requests, whichever are traced.
+pub fn fuller<K: Ord>(
+    of_spans: Vec<(K, Numbers)>,
+    of_hosts: Vec<(K, Numbers)>,
+) -> Vec<(K, Numbers)> {
+    let mut all: BTreeMap<K, Numbers> = of_spans.into_iter().collect();
+    for (of, numbers) in of_hosts {
+        if all
+            .get(&of)
+            .is_none_or(|known| known.calls <= numbers.calls)
+        {
+            all.insert(of, numbers);
+        }
+    }
+    all.into_iter().collect()
+}
+
 impl Numbers {
     fn of(counts: &[Count<()>]) -> Self {
         let mut histogram = Histogram::default();
@@ -384,6 +407,8 @@ impl Numbers {
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Point {
     pub service: String,
+    /// Which instance of the service, as it says; empty where it says nothing.
+    pub instance: String,
     pub name: String,
     /// `gauge`, `counter`, `sum`, `histogram` or `summary`.
     pub kind: String,
@@ -395,7 +420,7 @@ pub struct Point {
     /// Of a histogram or summary, how many values it has.
     pub count: Option<i64>,
     #[serde(skip)]
-    pub key: (String, String, String),
+    pub key: PointKey,
 }
 
 /// What the buckets end with, in milliseconds.
@@ -431,6 +456,17 @@ mod tests {
         assert_eq!((a.p90_ms, a.p99_ms), (10.0, 23.5));
         assert_eq!((numbers[1].0, numbers[1].1.calls), ("b", 1));
         assert!(by_thing::<i64>(Vec::new()).is_empty());
+    }
+
+    #[test]
+    fn whoever_knows_more_is_believed() {
+        let spans = by_thing(vec![count("a", 0, 5), count("b", 0, 5), count("d", 0, 1)]);
+        let hosts = by_thing(vec![count("a", 0, 9), count("b", 0, 4), count("c", 0, 0)]);
+        let calls: Vec<_> = fuller(spans, hosts)
+            .into_iter()
+            .map(|(of, numbers)| (of, numbers.calls))
+            .collect();
+        assert_eq!(calls, [("a", 9), ("b", 5), ("c", 0), ("d", 1)]);
     }
 
     #[test]

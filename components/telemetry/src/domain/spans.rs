@@ -109,17 +109,19 @@ fn is_path_of_receiver(attribute: &KeyValue) -> bool {
 
 /// What a resource says its service is called. A host that runs many components under one name says which it is; ours does.
 pub fn service_of(resource: Option<&Resource>) -> String {
-    let said = |name: &str| {
-        let mut attributes = resource.into_iter().flat_map(|it| &it.attributes);
-        let named = attributes.find(|attribute| attribute.key == name)?;
-        match named.value.as_ref()?.value.as_ref()? {
-            StringValue(service) if !service.is_empty() => Some(values::name(service)),
-            _ => None,
-        }
-    };
-    let service = said("component_id").or_else(|| said("service.name"));
+    let service = said(resource, "component_id").or_else(|| said(resource, "service.name"));
     // What the specification says a service without a name is called.
     service.unwrap_or_else(|| "unknown_service".into())
+}
+
+/// What a resource says of itself under a name.
+pub fn said(resource: Option<&Resource>, name: &str) -> Option<String> {
+    let mut attributes = resource.into_iter().flat_map(|it| &it.attributes);
+    let named = attributes.find(|attribute| attribute.key == name)?;
+    match named.value.as_ref()?.value.as_ref()? {
+        StringValue(text) if !text.is_empty() => Some(values::name(text)),
+        _ => None,
+    }
 }
 
 fn row(service: &str, span: Span, now_ms: i64) -> Result<Row, Refusal> {

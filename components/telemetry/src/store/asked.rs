@@ -1,13 +1,14 @@
 //! What operators ask for.
 
 use serde_json::{Map, Value as Data};
+use souk_chassis::background::now;
 use souk_store::{Column, Error, FromRow, Json, Row, Value};
 
 use super::DATABASE;
 use crate::domain::asked::{
     Count, Log, LogFilter, MeasureFilter, Point, PointFilter, Span, Summary, TraceFilter, ms,
 };
-use crate::domain::{level_word, rfc3339};
+use crate::domain::{STALE_MS, level_word, rfc3339};
 
 /// How many spans and log records of a trace are shown.
 pub const MOST_OF_A_TRACE: i64 = 2_000;
@@ -202,7 +203,7 @@ impl<A: FromRow> FromRow for Count<A> {
 }
 
 /// A service's route in some minutes.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Measured {
     pub minute: i64,
     pub service: String,
@@ -236,6 +237,25 @@ pub async fn measures(
         i64::from(filter.by_route).into(),
         filter.service.as_deref().into(),
         filter.route.as_deref().into(),
+        MOST_MEASURED.into(),
+    ];
+    DATABASE.read(SQL, parameters).await
+}
+
+/// The same of all requests to services, where their hosts count them.
+pub async fn all_requests(
+    filter: &MeasureFilter,
+    from: i64,
+    to: i64,
+) -> Result<Vec<Count<Measured>>, Error> {
+    const SQL: &str = "SELECT minute / ?3 * ?3 AS step, service, '', bucket, sum(calls), sum(errors), sum(sum_ns) FROM all_requests \
+                       WHERE minute BETWEEN ?1 AND ?2 AND (?4 IS NULL OR service = ?4) \
+                       GROUP BY step, service, bucket ORDER BY step, service, bucket LIMIT ?5";
+    let parameters = [
+        from.into(),
+        to.into(),
+        filter.step.into(),
+        filter.service.as_deref().into(),
         MOST_MEASURED.into(),
     ];
     DATABASE.read(SQL, parameters).await
@@ -307,11 +327,17 @@ pub async fn totals() -> Result<Vec<Total>, Error> {
 
 impl FromRow for Point {
     fn from_row(row: &mut Row) -> Result<Self, Error> {
-        let (service, name, attributes): (String, String, String) =
-            (row.take()?, row.take()?, row.take()?);
+        let (service, instance): (String, String) = (row.take()?, row.take()?);
+        let (name, attributes): (String, String) = (row.take()?, row.take()?);
         Ok(Self {
-            key: (service.clone(), name.clone(), attributes.clone()),
+            key: (
+                service.clone(),
+                instance.clone(),
+                name.clone(),
+                attributes.clone(),
+            ),
             service,
+            instance,
             name,
             attributes: serde_json::from_str(&attributes).unwrap_or_default(),
             kind: row.take()?,
@@ -336,14 +362,15 @@ impl souk_store::FromValue for Real {
     }
 }
 
-/// The newest points, by service and name; one more than asked for where more follow.
+/// The newest points, by service, instance and name; one more than asked for where more follow.
 pub async fn points(filter: &PointFilter) -> Result<Vec<Point>, Error> {
-    const SQL: &str = "SELECT service, name, attributes, kind, unit, time_ns, value, count FROM points \
-                       WHERE (service, name, attributes) > (?1, ?2, ?3) AND (?4 IS NULL OR service = ?4) \
-                       AND (?5 IS NULL OR name = ?5) ORDER BY service, name, attributes LIMIT ?6";
-    let (service, name, attributes) = filter.after.clone().unwrap_or_default();
-    let parameters: [Value; 6] = [
+    const SQL: &str = "SELECT service, instance, name, attributes, kind, unit, time_ns, value, count FROM exported \
+                       WHERE (service, instance, name, attributes) > (?1, ?2, ?3, ?4) AND (?5 IS NULL OR service = ?5) \
+                       AND (?6 IS NULL OR name = ?6) ORDER BY service, instance, name, attributes LIMIT ?7";
+    let (service, instance, name, attributes) = filter.after.clone().unwrap_or_default();
+    let parameters: [Value; 7] = [
         service.into(),
+        instance.into(),
         name.into(),
         attributes.into(),
         filter.service.as_deref().into(),
@@ -351,4 +378,47 @@ pub async fn points(filter: &PointFilter) -> Result<Vec<Point>, Error> {
         (filter.limit + 1).into(),
     ];
     DATABASE.read(SQL, parameters).await
+}
+
+/// A series that somebody exports, as Prometheus is shown it.
+#[derive(Debug)]
+pub struct Series {
+    pub service: String,
+    pub instance: String,
+    pub name: String,
+    pub attributes: Map<String, Data>,
+    pub kind: String,
+    pub unit: String,
+    pub description: String,
+    pub value: Option<f64>,
+    pub count: Option<i64>,
+    /// What the buckets of a histogram end with, where it says that; the last has no end.
+    pub bounds: Vec<f64>,
+    /// How many values are in each bucket.
+    pub buckets: Vec<i64>,
+}
+
+impl FromRow for Series {
+    fn from_row(row: &mut Row) -> Result<Self, Error> {
+        Ok(Self {
+            service: row.take()?,
+            instance: row.take()?,
+            name: row.take()?,
+            attributes: row.take::<Json<_>>()?.0,
+            kind: row.take()?,
+            unit: row.take()?,
+            description: row.take()?,
+            value: row.take::<Real>()?.0,
+            count: row.take()?,
+            bounds: row.take::<Option<Json<_>>>()?.map_or(Vec::new(), |it| it.0),
+            buckets: row.take::<Option<Json<_>>>()?.map_or(Vec::new(), |it| it.0),
+        })
+    }
+}
+
+/// The series that are still exported. What is told about one may not be long: it is written for each of its buckets.
+pub async fn exported() -> Result<Vec<Series>, Error> {
+    const SQL: &str = "SELECT service, instance, name, attributes, kind, unit, description, value, count, bounds, buckets FROM exported \
+                       WHERE received_at >= ?1 AND length(attributes) <= 2048 ORDER BY name, service, instance, attributes";
+    DATABASE.read(SQL, [(now() - STALE_MS).into()]).await
 }

@@ -206,3 +206,220 @@ fn histograms_and_sums_are_points_too() {
     );
     assert_eq!(page["next_cursor"], Value::Null);
 }
+
+/// What an instance of `orders` exports.
+fn metrics_of(instance: &str, metrics: Vec<Value>) -> Value {
+    let attribute = |key, value| json!({"key": key, "value": {"stringValue": value}});
+    let resource = json!({"attributes": [attribute("service.name", "orders"), attribute("service.instance.id", instance)]});
+    json!({"resourceMetrics": [{"resource": resource, "scopeMetrics": [{"metrics": metrics}]}]})
+}
+
+fn gauge(name: &str, value: f64) -> Value {
+    json!({"name": name, "gauge": {"dataPoints": [{"timeUnixNano": at(0), "asDouble": value}]}})
+}
+
+fn scraped() -> String {
+    Ask::of(&SERVICE).send("GET", "/metrics").text
+}
+
+#[test]
+fn instances_are_told_apart_and_go_when_they_export_no_more() {
+    for (instance, value) in [("orders-1", 1.0), ("orders-2", 2.0)] {
+        let answer = export(
+            "/v1/metrics",
+            &metrics_of(instance, vec![gauge("queue", value)]),
+        );
+        assert_eq!((answer.status, answer.body), (200, json!({})));
+    }
+    let line =
+        |number| format!("\nqueue{{service=\"orders\",instance=\"orders-{number}\"}} {number}.0\n");
+    let text = scraped();
+    assert!(text.contains(&line(1)) && text.contains(&line(2)), "{text}");
+    let points = get("/api/ops/metrics/points?name=queue");
+    assert_eq!(points["items"][1]["instance"], "orders-2", "{points}");
+
+    run("UPDATE exported SET received_at = received_at - 301000 WHERE instance = 'orders-1'");
+    let text = scraped();
+    assert!(
+        !text.contains(&line(1)) && text.contains(&line(2)),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_was_added_since_the_last_point_is_refused() {
+    let delta = |kind: &str, mut points: Value| {
+        points["aggregationTemporality"] = json!(1);
+        json!({"name": "made", kind: points})
+    };
+    let point = json!({"timeUnixNano": at(0), "asInt": "7"});
+    let counted = json!({"timeUnixNano": at(0), "count": "7"});
+    let metrics = vec![
+        delta("sum", json!({"isMonotonic": true, "dataPoints": [point]})),
+        delta("histogram", json!({"dataPoints": [counted]})),
+        delta("exponentialHistogram", json!({"dataPoints": [counted]})),
+        gauge("queue", 1.0),
+    ];
+    let answer = export("/v1/metrics", &metrics_of("orders-1", metrics));
+    let partial = &answer.body["partialSuccess"];
+    assert_eq!(
+        (answer.status, &partial["rejectedDataPoints"]),
+        (200, &json!("3"))
+    );
+    let why = partial["errorMessage"].as_str().unwrap();
+    assert!(why.contains("cumulative"), "{why}");
+    assert_eq!(run("SELECT count(*) FROM exported"), 1);
+}
+
+#[test]
+fn unsound_histograms_are_refused() {
+    let histogram = |bounds: Value, buckets: Value| {
+        let point = json!({"timeUnixNano": at(0), "count": "1", "explicitBounds": bounds, "bucketCounts": buckets});
+        json!({"name": "took", "histogram": {"aggregationTemporality": 2, "dataPoints": [point]}})
+    };
+    let many: Vec<_> = (0..201).collect();
+    let metrics = vec![
+        histogram(json!([1.0]), json!(["1"])),
+        histogram(json!([2.0, 1.0]), json!(["1", "0", "0"])),
+        histogram(json!(many), json!(vec!["0"; 202])),
+        histogram(json!([]), json!(["1"])),
+        histogram(json!([1.0]), json!(["0", "18446744073709551615"])),
+    ];
+    let answer = export("/v1/metrics", &metrics_of("orders-1", metrics));
+    assert_eq!(answer.body["partialSuccess"]["rejectedDataPoints"], "3");
+    let labels = r#"{service="orders",instance="orders-1",le="+Inf"}"#;
+    let all = format!("took_bucket{labels} {}\n", i64::MAX);
+    assert!(scraped().contains(&all), "{}", scraped());
+}
+
+#[test]
+fn series_that_nobody_exports_make_room_for_others() {
+    let many = |prefix: &str| {
+        (0..5_000)
+            .map(|number| gauge(&format!("{prefix}{number}"), 1.0))
+            .collect()
+    };
+    export("/v1/metrics", &metrics_of("orders-1", many("a")));
+    export(
+        "/v1/metrics",
+        &metrics_of("orders-2", vec![gauge("b", 1.0)]),
+    );
+    assert_eq!(
+        run("SELECT count(*) FROM exported WHERE instance = 'orders-2'"),
+        0
+    );
+    run("UPDATE exported SET received_at = received_at - 301000");
+    export(
+        "/v1/metrics",
+        &metrics_of("orders-2", vec![gauge("b", 1.0)]),
+    );
+    assert_eq!(run("SELECT count(*) FROM exported"), 1);
+}
+
+#[test]
+fn the_version_before_can_still_write_what_it_knows() {
+    run(
+        "INSERT INTO points (service, name, attributes, received_at, time_ns, kind, unit, value) VALUES ('a', 'b', '{}', 1, 1, 'gauge', '', 1.0)",
+    );
+    assert_eq!(Ask::of(&SERVICE).send("POST", "/internal/tick").status, 204);
+    assert_eq!(
+        run("SELECT count(*) FROM points"),
+        0,
+        "it goes with its age"
+    );
+}
+
+/// What a host exports of the requests to `orders` since it started: how many were answered within 5 and within 10 ms.
+fn requests(instance: &str, start: &str, status: u16, [five, ten]: [u32; 2]) {
+    let mut buckets = [0; 14];
+    (buckets[2], buckets[3]) = (five, ten);
+    let bounds = [
+        0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+    ];
+    let attribute = json!({"key": "http.response.status_code", "value": {"intValue": status}});
+    let point = json!({"startTimeUnixNano": start, "timeUnixNano": at(0), "count": (five + ten).to_string(),
+        "sum": f64::from(five) * 0.004 + f64::from(ten) * 0.008, "explicitBounds": bounds,
+        "bucketCounts": buckets.map(|count| count.to_string()), "attributes": [attribute]});
+    let metric = json!({"name": "http.server.request.duration", "unit": "s",
+        "histogram": {"aggregationTemporality": 2, "dataPoints": [point]}});
+    let answer = export("/v1/metrics", &metrics_of(instance, vec![metric]));
+    assert_eq!((answer.status, answer.body), (200, json!({})));
+}
+
+fn counted() -> (i64, i64) {
+    let sum = |column| run(&format!("SELECT sum({column}) FROM all_requests"));
+    (sum("calls"), sum("errors"))
+}
+
+#[test]
+fn all_requests_are_counted_whichever_are_traced() {
+    let start = at(-10_000);
+    spans("orders", vec![span(1, 1, None, 2, 20)]);
+    requests("orders-1", &start, 200, [3, 1]);
+    requests("orders-1", &start, 200, [60, 20]);
+    requests("orders-1", &start, 200, [60, 20]);
+    requests("orders-1", &start, 500, [10, 0]);
+    requests("orders-2", &start, 200, [10, 0]);
+    assert_eq!(counted(), (100, 10));
+    let measured = get("/api/ops/metrics?service=orders&step=60");
+    let orders = &measured["items"][0];
+    assert_eq!(
+        (&orders["calls"], &orders["errors"]),
+        (&json!(100), &json!(10))
+    );
+    assert_eq!(
+        (&orders["mean_ms"], &orders["p50_ms"]),
+        (&json!(4.8), &json!(4.0625))
+    );
+    assert_eq!(orders["buckets"][3], 20);
+    let traced = get("/api/ops/metrics?service=orders&step=60&by=route");
+    assert_eq!(traced["items"][0]["calls"], 1, "{traced}");
+}
+
+#[test]
+fn requests_of_another_time_are_counted_in_no_minute() {
+    let start = at(-3_600_000);
+    requests("orders-1", &start, 200, [1_000, 0]);
+    assert_eq!(counted(), (0, 0), "it is not known when these were");
+    requests("orders-1", &start, 200, [1_005, 0]);
+    requests("orders-1", &start, 500, [1, 0]);
+    assert_eq!(
+        counted(),
+        (6, 1),
+        "a series that is new of a process that is not"
+    );
+    run("UPDATE exported SET received_at = received_at - 301000");
+    requests("orders-1", &start, 200, [1_100, 0]);
+    assert_eq!(counted(), (6, 1), "nothing came for too long");
+    requests("orders-1", &start, 200, [1_101, 0]);
+    assert_eq!(counted(), (7, 1));
+    requests("orders-1", &at(-1_000), 200, [1_200, 0]);
+    assert_eq!(counted(), (1_207, 1), "started again");
+}
+
+#[test]
+fn numbers_that_cannot_be_break_nothing() {
+    let start = at(-10_000);
+    for _ in 0..3 {
+        for buckets in [["18446744073709551615", "1"], ["0", "0"]] {
+            let mut all = vec!["0"; 14];
+            all[..2].copy_from_slice(&buckets);
+            for sum in [1e300, -1.0, 5.0] {
+                let point = json!({"startTimeUnixNano": start, "timeUnixNano": at(0), "count": "5", "sum": sum, "bucketCounts": all,
+                    "explicitBounds": [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]});
+                let metric = json!({"name": "http.server.request.duration", "unit": "s",
+                    "histogram": {"aggregationTemporality": 2, "dataPoints": [point]}});
+                let instance = format!("orders-{sum}-{}", buckets[1]);
+                let answer = export("/v1/metrics", &metrics_of(&instance, vec![metric]));
+                assert_eq!((answer.status, answer.body), (200, json!({})));
+            }
+        }
+    }
+    assert_eq!(
+        get("/api/ops/metrics?service=orders")["items"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+}
