@@ -117,7 +117,9 @@ fn a_declined_card_is_told_and_not_shown_again() {
 
 #[test]
 fn an_order_that_takes_longer_is_said_to_be_safe() {
-    let shop = Shop::open();
+    // So much longer that it is not done before a slow machine has shown the page.
+    let launch = Shop::launcher().variable("payment_provider_settings", "transient_ms=8000");
+    let shop = Shop::launch(launch);
     let product = shop.product_with_stock(5, 1000);
     let shopper = shopper(&shop);
     shopper.add_to_cart(&product);

@@ -4,7 +4,7 @@ use crate::telemetry::{span, traces_of};
 use crate::{SERVICE_KEY, Service};
 use serde_json::json;
 use souk_tests::{Host, Launch, Prometheus, eventually, promtool, promtool_in, skipped, souk_only};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub const NONE: &str = "there is no Prometheus on the PATH; Debian has it in `prometheus`";
 
@@ -164,7 +164,7 @@ fn prometheus_takes_the_configuration() {
 const A_MINUTE: Duration = Duration::from_secs(65);
 
 /// How often each of those who ask does, and how many they are.
-const PACE: Duration = Duration::from_millis(20);
+const PACE: Duration = Duration::from_millis(30);
 const ASKING: usize = 4;
 
 /// What is asked, and how it is answered: a quarter of it with nothing, which is an answer.
@@ -174,6 +174,9 @@ const ASKED: [(&str, u16); 4] = [
     ("/api/products?limit=2", 200),
     ("/api/categories", 200),
 ];
+
+/// An answer, as whoever asked has seen it: to which of [`ASKED`], and when.
+type Answered = (usize, SystemTime);
 
 #[test]
 fn prometheus_counts_what_was_asked() {
@@ -186,32 +189,53 @@ fn prometheus_counts_what_was_asked() {
         .runtime_config("runtime-config.toml")
         .variable("service_key", SERVICE_KEY)
         .env("OTEL_EXPORTER_OTLP_ENDPOINT", &telemetry.host.url)
+        .env("OTEL_METRIC_EXPORT_INTERVAL", "1000")
         // What comes in large lumps has no even rate.
         .env("OTEL_BSP_SCHEDULE_DELAY", "200")
         .start();
-    let counts = ask_for_a_minute(&products);
-    let all: usize = counts.iter().sum();
-    let of_route = |route: &str| {
-        format!("souk_request_duration_seconds_count{{service=\"products\",route=\"{route}\"}}")
+    let answered = ask_for_a_minute(&products);
+    let count = |is_it: fn(usize) -> bool| {
+        let those = answered.iter().filter(|(asked, _)| is_it(*asked));
+        those.count() as f64
+    };
+    let of = |more: &str| {
+        format!("sum(souk_request_duration_seconds_count{{service=\"products\"{more}}})")
+    };
+    let by_host = |more: &str| {
+        format!("sum(http_server_request_duration_seconds_count{{service=\"products\"{more}}})")
     };
     for (query, asked) in [
+        (of(""), count(|_| true)),
+        (of(",route=\"GET not found\""), count(|it| it == 0)),
         (
-            "sum(souk_request_duration_seconds_count{service=\"products\"})".into(),
-            all,
+            of(",route=\"GET /api/products\""),
+            count(|it| it == 1 || it == 2),
         ),
-        (of_route("GET not found"), counts[0]),
-        (of_route("GET /api/products"), counts[1] + counts[2]),
-        (of_route("GET /api/categories"), counts[3]),
+        (of(",route=\"GET /api/categories\""), count(|it| it == 3)),
+        (by_host(""), count(|_| true)),
+        (
+            by_host(",http_response_status_code=\"404\""),
+            count(|it| it == 0),
+        ),
     ] {
-        let asked = asked as f64;
         let counted = prometheus.await_value(&query, |count| count >= asked);
         assert_within_one_percent(&query, counted, asked);
     }
-    // The middle of the minute, seen a few seconds later: what is asked at an even pace has a rate.
-    let rate =
-        "sum(rate(souk_request_duration_seconds_count{service=\"products\"}[40s] offset 10s))";
-    let rate_was = ASKING as f64 / PACE.as_secs_f64();
-    assert_within_one_percent(rate, prometheus.await_value(rate, |_| true), rate_was);
+
+    // Forty seconds from the middle.
+    let (_, last) = answered.iter().max_by_key(|(_, at)| at).unwrap();
+    let (from, to) = (
+        *last - Duration::from_secs(50),
+        *last - Duration::from_secs(10),
+    );
+    let within = answered.iter().filter(|(_, at)| (from..to).contains(at));
+    let asked = within.count() as f64 / 40.0;
+    let to = to.duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+    let rate = format!(
+        "sum(rate(souk_request_duration_seconds_count{{service=\"products\"}}[40s] @ {to:.3}))"
+    );
+    assert_within_one_percent(&rate, prometheus.await_value(&rate, |_| true), asked);
+
     let errors = "sum(souk_request_errors_total{service=\"products\"})";
     let errors = prometheus.await_value(errors, |_| true);
     assert!(
@@ -223,29 +247,34 @@ fn prometheus_counts_what_was_asked() {
     assert!(median > 0.0 && median < 1.0, "{median} s");
 }
 
-/// Asks at an even pace; how often each of [`ASKED`] was.
-fn ask_for_a_minute(products: &Host) -> [usize; 4] {
+/// Asks at an even pace; what was answered.
+fn ask_for_a_minute(products: &Host) -> Vec<Answered> {
     let until = Instant::now() + A_MINUTE;
-    let counts = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         let asking = [(); ASKING].map(|()| scope.spawn(|| ask_until(products, until)));
-        asking.map(|asking| asking.join().unwrap())
-    });
-    std::array::from_fn(|index| counts.iter().map(|count| count[index]).sum())
+        asking.map(|asking| asking.join().unwrap()).concat()
+    })
 }
 
-fn ask_until(products: &Host, until: Instant) -> [usize; 4] {
-    let (mut counts, mut next) = ([0; 4], Instant::now());
-    for index in (0..ASKED.len()).cycle() {
+fn ask_until(products: &Host, until: Instant) -> Vec<Answered> {
+    let (mut answered, mut next) = (Vec::new(), Instant::now());
+    for asked in (0..ASKED.len()).cycle() {
         std::thread::sleep(next.saturating_duration_since(Instant::now()));
         next += PACE;
         if next > until {
             break;
         }
-        let (path, status) = ASKED[index];
-        assert_eq!(products.get(path).status, status);
-        counts[index] += 1;
+        let (path, status) = ASKED[asked];
+        match products.get(path).status {
+            // The host has enough to do, and the service has not been asked.
+            503 => {}
+            got => {
+                assert_eq!(got, status, "{path}");
+                answered.push((asked, SystemTime::now()));
+            }
+        }
     }
-    counts
+    answered
 }
 
 fn assert_within_one_percent(query: &str, counted: f64, asked: f64) {
