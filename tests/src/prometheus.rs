@@ -1,15 +1,39 @@
 //! A Prometheus for tests, with the configuration of `infra/observability`, and its `promtool`.
 
+use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use serde::Deserialize;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::redis::free_port;
 use crate::{client, repo};
+
+/// Who exposes a metric, and what it is, as `metrics.toml` has it.
+#[derive(Debug, Deserialize)]
+pub struct Metric {
+    /// `telemetry`, `host`, `gateway` or `prometheus`.
+    pub from: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The names of its labels.
+    pub labels: Vec<String>,
+}
+
+/// All metrics that dashboards and alerts may ask for.
+///
+/// # Panics
+/// When the list cannot be read.
+pub fn known_metrics() -> BTreeMap<String, Metric> {
+    let file = Prometheus::configuration().join("metrics.toml");
+    let text = std::fs::read_to_string(file).expect("the list of metrics");
+    toml::from_str(&text).expect("TOML")
+}
 
 /// How long it may take to begin.
 const START: Duration = Duration::from_secs(30);
@@ -67,7 +91,7 @@ impl Prometheus {
         Some(prometheus)
     }
 
-    /// Writes our own configuration into a folder, but for the target, its token, and how often it looks; alarms are given after a second.
+    /// Writes our own configuration into a folder, but for the target, its token, and how often it looks; of dead letters it warns after a second.
     ///
     /// # Panics
     /// When ours is not as expected.
@@ -88,7 +112,10 @@ impl Prometheus {
         write("metrics-token", token.to_owned());
         write(
             "alerts.yml",
-            ours("alerts.yml").replace("for: 5m", "for: 1s"),
+            ours("alerts.yml").replace(
+                "expr: souk_dead_letters > 0\n        for: 5m",
+                "expr: souk_dead_letters > 0\n        for: 1s",
+            ),
         );
     }
 

@@ -1,22 +1,9 @@
-//! How metrics are written for Prometheus: <https://prometheus.io/docs/instrumenting/exposition_formats/> and OpenMetrics 1.0.
+//! One text for Prometheus of what somebody else has written and what is added to it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// The media type of Prometheus's own text format.
-pub const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
-
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// What ends a text of OpenMetrics, so that one that was cut off is known.
-const END: &str = "# EOF\n";
-
-/// How it is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    Text,
-    OpenMetrics,
-}
+use souk_exposition::{Format, escaped};
 
 /// Metrics by name.
 #[derive(Debug, Default)]
@@ -36,65 +23,31 @@ enum Kind {
     Counter,
 }
 
-impl Format {
-    /// The one that a client accepts.
-    pub fn accepted(accept: &str) -> Self {
-        match accept.contains("application/openmetrics-text") {
-            true => Self::OpenMetrics,
-            false => Self::Text,
+impl Families {
+    /// What somebody else has written, without what is called as one of these, and these after it. What was cut off is left out.
+    pub fn written_after(&self, text: &str, format: Format) -> String {
+        let mut out = self.others(opened(text, format));
+        for (name, family) in &self.0 {
+            family.write(&mut out, name, format);
         }
+        out.push_str(format.end());
+        out
     }
 
-    /// What it is called.
-    pub fn media_type(self) -> &'static str {
-        match self {
-            Self::Text => TEXT,
-            Self::OpenMetrics => OPEN_METRICS,
-        }
-    }
-
-    /// What somebody else has written, to be followed by more; none where it was cut off.
-    pub fn opened(self, text: &str) -> Option<&str> {
-        match self {
-            Self::Text => (text.is_empty() || text.ends_with('\n')).then_some(text),
-            Self::OpenMetrics => text.strip_suffix(END),
-        }
-    }
-
-    /// The same with these after it, and its end.
-    pub fn close(self, opened: &str, families: &Families) -> String {
-        let mut out = opened.to_owned();
-        for (name, family) in &families.0 {
-            self.family(&mut out, name, family);
-        }
-        if self == Self::OpenMetrics {
-            out.push_str(END);
+    fn others(&self, text: &str) -> String {
+        let (mut out, mut is_ours) = (String::with_capacity(text.len()), false);
+        for line in text.split_inclusive('\n') {
+            if let Some(described) = line.strip_prefix("# HELP ") {
+                let name = described.split(' ').next().unwrap_or_default();
+                is_ours = self.0.contains_key(name.trim_end_matches("_total"));
+            }
+            if !is_ours {
+                out.push_str(line);
+            }
         }
         out
     }
 
-    fn family(self, out: &mut String, name: &str, family: &Family) {
-        let (kind, suffix) = match family.kind {
-            Kind::Gauge => ("gauge", ""),
-            Kind::Counter => ("counter", "_total"),
-        };
-        // Of a counter OpenMetrics names the family without the suffix.
-        let described = match self {
-            Self::Text => format!("{name}{suffix}"),
-            Self::OpenMetrics => name.to_owned(),
-        };
-        let help = family.help.replace('\\', r"\\").replace('\n', r"\n");
-        _ = writeln!(out, "# HELP {described} {help}\n# TYPE {described} {kind}");
-        if self == Self::OpenMetrics && name.ends_with("_seconds") {
-            _ = writeln!(out, "# UNIT {described} seconds");
-        }
-        for (labels, value) in &family.samples {
-            _ = writeln!(out, "{name}{suffix}{labels} {value}");
-        }
-    }
-}
-
-impl Families {
     /// A number that goes up and down.
     pub fn gauge(&mut self, name: &str, help: &str, labels: &[(&str, &str)], value: f64) {
         self.add(Kind::Gauge, name, help, labels, value);
@@ -115,6 +68,28 @@ impl Families {
     }
 }
 
+impl Family {
+    fn write(&self, out: &mut String, name: &str, format: Format) {
+        let (kind, suffix) = match self.kind {
+            Kind::Gauge => ("gauge", ""),
+            Kind::Counter => ("counter", "_total"),
+        };
+        format.describe(out, name, kind, &self.help);
+        for (labels, value) in &self.samples {
+            _ = writeln!(out, "{name}{suffix}{labels} {value}");
+        }
+    }
+}
+
+/// A text that can be followed by more; nothing where it was cut off.
+fn opened(text: &str, format: Format) -> &str {
+    match format.end() {
+        "" if text.ends_with('\n') => text,
+        "" => "",
+        end => text.strip_suffix(end).unwrap_or_default(),
+    }
+}
+
 fn written(labels: &[(&str, &str)]) -> String {
     let label = |(name, value): &(&str, &str)| format!("{name}=\"{}\"", escaped(value));
     let labels: Vec<_> = labels.iter().map(label).collect();
@@ -122,13 +97,6 @@ fn written(labels: &[(&str, &str)]) -> String {
         true => String::new(),
         false => format!("{{{}}}", labels.join(",")),
     }
-}
-
-fn escaped(value: &str) -> String {
-    value
-        .replace('\\', r"\\")
-        .replace('"', "\\\"")
-        .replace('\n', r"\n")
 }
 
 #[cfg(test)]
@@ -154,9 +122,8 @@ mod tests {
     #[test]
     fn a_family_is_described_once_and_a_series_is_there_once() {
         let text = "# TYPE other counter\nother 1\n";
-        let written = Format::Text.close(Format::Text.opened(text).unwrap(), &families());
         assert_eq!(
-            written,
+            families().written_after(text, Format::Text),
             concat!(
                 "# TYPE other counter\nother 1\n",
                 "# HELP souk_a_seconds Of a.\n# TYPE souk_a_seconds gauge\n",
@@ -168,28 +135,33 @@ mod tests {
     }
 
     #[test]
-    fn open_metrics_has_units_and_one_end() {
+    fn nobody_else_says_what_these_are() {
+        let text = "# HELP souk_c_total No.\n# TYPE souk_c_total counter\nsouk_c_total 9\n# HELP z Z.\n# TYPE z gauge\nz 1\n";
+        let written = families().written_after(text, Format::Text);
+        assert!(!written.contains("souk_c_total 9") && written.contains("\nz 1\n"));
+        assert_eq!(written.matches("# TYPE souk_c_total").count(), 1);
+    }
+
+    #[test]
+    fn open_metrics_has_one_end() {
         let text = "# TYPE other gauge\nother 1\n# EOF\n";
-        let opened = Format::OpenMetrics.opened(text).unwrap();
-        let written = Format::OpenMetrics.close(opened, &families());
+        let written = families().written_after(text, Format::OpenMetrics);
         assert_eq!(written.matches("# EOF").count(), 1);
+        assert!(written.starts_with("# TYPE other gauge\nother 1\n"));
         assert!(written.ends_with("\n# EOF\n"));
-        assert!(written.contains("# UNIT souk_a_seconds seconds\n"));
         assert!(written.contains("# TYPE souk_c counter\nsouk_c_total{"));
     }
 
     #[test]
     fn what_was_cut_off_is_not_passed_on() {
-        assert_eq!(Format::Text.opened(""), Some(""));
-        assert_eq!(Format::Text.opened("other 1"), None);
-        assert_eq!(Format::OpenMetrics.opened("other 1\n"), None);
-        assert_eq!(Format::OpenMetrics.opened(""), None);
-    }
-
-    #[test]
-    fn the_format_is_what_the_client_accepts() {
-        let prometheus = "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
-        assert_eq!(Format::accepted(prometheus), Format::OpenMetrics);
-        assert_eq!(Format::accepted("*/*"), Format::Text);
+        for (text, format) in [
+            ("", Format::Text),
+            ("other 1", Format::Text),
+            ("other 1\n", Format::OpenMetrics),
+            ("", Format::OpenMetrics),
+        ] {
+            let written = families().written_after(text, format);
+            assert!(written.starts_with("# HELP souk_a_seconds"), "{written}");
+        }
     }
 }

@@ -84,7 +84,7 @@ fn routes() -> Routes {
         .route(
             get("/metrics", metrics::expose)
                 .summary("What Prometheus scrapes, for whoever brings the token of metrics: its own text format, or OpenMetrics")
-                .returns_stream(200, exposition::TEXT)
+                .returns_stream(200, souk_exposition::TEXT)
                 .fails([401, 404]),
         )
         .route(

@@ -10,24 +10,24 @@ use http::header::{self, HeaderMap, HeaderValue};
 use souk_chassis::gauges::Gauge;
 use souk_chassis::{Context, Problem};
 use souk_client::{Call, CallReport};
+use souk_exposition::Format;
 use subtle::ConstantTimeEq;
 
 use crate::authentication::bearer;
-use crate::exposition::{Families, Format};
+use crate::exposition::Families;
 use crate::policies::POLICIES;
 use crate::{ops, routes};
 
 /// How long a service may take to answer, in milliseconds.
 const TIMEOUT_MS: u32 = 2_000;
 
-/// How much `telemetry` may have to tell: the most series that it counts are less.
+/// How much `telemetry` may have to tell: twice of what it writes of others, which is the most of it.
 const COUNTED_LIMIT: usize = 16 * 1024 * 1024;
 
 /// How short a token may be: one that can be guessed is none.
 const LEAST_CHARACTERS: usize = 16;
 
 /// What whoever scrapes has to bring; nobody may where there is none.
-#[derive(PartialEq, Eq)]
 pub struct Token(Option<String>);
 
 impl Token {
@@ -70,7 +70,11 @@ pub async fn expose(context: Context, headers: HeaderMap) -> Response {
     let untraced = context.untraced();
     let asked = routes::services().into_iter();
     let states = join_all(asked.map(|service| State::of(&untraced, service)));
-    let (counted, states) = join(counted(&untraced, format), states).await;
+    let (counted, mut states) = join(counted(&untraced, format), states).await;
+    // What it tells about itself it tells with the rest.
+    if let Some(telemetry) = states.iter_mut().find(|it| it.service == "telemetry") {
+        telemetry.gauges = counted.as_ref().map(|_| Vec::new());
+    }
 
     let mut families = Families::default();
     if let Ok(own) = souk_client::report(context.service) {
@@ -79,8 +83,7 @@ pub async fn expose(context: Context, headers: HeaderMap) -> Response {
     for state in &states {
         state.tell(&mut families);
     }
-    let opened = counted.as_deref().and_then(|text| format.opened(text));
-    let text = format.close(opened.unwrap_or_default(), &families);
+    let text = families.written_after(&counted.unwrap_or_default(), format);
     let headers = [
         (header::CONTENT_TYPE, format.media_type()),
         (header::VARY, "accept"),
@@ -96,10 +99,12 @@ async fn counted(context: &Context, format: Format) -> Option<String> {
     let response = call.unguarded(TIMEOUT_MS).send().await.ok()?;
     let media_type = response.headers().get(header::CONTENT_TYPE)?;
     let as_asked = response.status() == StatusCode::OK && media_type == format.media_type();
-    match as_asked {
-        true => response.text(COUNTED_LIMIT).await.ok(),
-        false => None,
+    if !as_asked {
+        return None;
     }
+    let text = response.text(COUNTED_LIMIT).await;
+    text.inspect_err(|error| tracing::warn!(%error, "what telemetry has counted cannot be read"))
+        .ok()
 }
 
 /// What a service has said of itself.
@@ -148,8 +153,7 @@ async fn gauges(context: &Context, service: &'static str) -> Option<Vec<Gauge>> 
     let response = call.send().await.ok()?;
     match response.status() {
         StatusCode::OK => response.json().await.ok(),
-        // It is there, and has nothing to state.
-        StatusCode::NOT_FOUND => Some(Vec::new()),
+        // Whoever does not know this is another one.
         _ => None,
     }
 }
@@ -245,7 +249,7 @@ mod tests {
             calls: Vec::new(),
         }
         .tell(&mut families);
-        let text = Format::Text.close("", &families);
+        let text = families.written_after("", Format::Text);
         for line in [
             r#"souk_service_up{service="orders"} 1"#,
             r#"souk_service_up{service="carts"} 0"#,

@@ -6,13 +6,14 @@ use http::StatusCode;
 use http::header::{self, HeaderMap};
 use souk_chassis::background::{Every, now};
 use souk_chassis::{Admin, Json, Page, Path, Problem, Query, page};
+use souk_exposition::Format;
 
 use crate::domain::asked::{
     Between, Edge, Edges, LogFilter, Logs, Measure, MeasureFilter, Measures, Point, PointFilter,
     Summary, Trace, TraceFilter, bounds_ms, by_thing, fuller,
 };
 use crate::domain::rfc3339;
-use crate::exposition::Format;
+use crate::exposition;
 use crate::otlp::{Encoding, Place, Received, Signal};
 use crate::store;
 
@@ -155,11 +156,11 @@ pub async fn points(
 }
 
 /// `GET /metrics`
-pub async fn exposition(headers: HeaderMap) -> Result<Response, Problem> {
+pub async fn expose(headers: HeaderMap) -> Result<Response, Problem> {
     let accept = headers.get(header::ACCEPT).and_then(|it| it.to_str().ok());
     let format = Format::accepted(accept.unwrap_or_default());
     let (totals, exported) = (store::totals().await?, store::exported().await?);
-    let text = format.write(&totals, &exported, store::bytes_in_use().await?);
+    let text = exposition::write(format, &totals, &exported, store::bytes_in_use().await?);
     Ok((
         [
             (header::CONTENT_TYPE, format.media_type()),

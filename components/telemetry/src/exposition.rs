@@ -1,24 +1,13 @@
-//! What Prometheus scrapes: <https://prometheus.io/docs/instrumenting/exposition_formats/> and OpenMetrics 1.0.
+//! What Prometheus scrapes. In OpenMetrics there are exemplars too: the trace of one of those that are counted.
 
 mod exported;
 
 use std::fmt::Write;
 
+use souk_exposition::{Format, escaped};
+
 use crate::domain::BOUNDS_NS;
 use crate::store::{Series, Total};
-
-/// The media type of Prometheus's own text format.
-pub const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
-
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// How it is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    Text,
-    /// The same, with exemplars: the trace of one of those that are counted.
-    OpenMetrics,
-}
 
 /// A histogram and its errors: requests, or calls between services.
 struct Family {
@@ -48,105 +37,68 @@ const CALLS: Family = Family {
     errors_help: "Calls of one service by another that failed.",
 };
 
-impl Format {
-    /// The one that a client accepts.
-    pub fn accepted(accept: &str) -> Self {
-        match accept.contains("application/openmetrics-text") {
-            true => Self::OpenMetrics,
-            false => Self::Text,
-        }
-    }
+/// All that is measured, ordered by what it is of and then by bucket; and what others export.
+pub fn write(format: Format, totals: &[Total], exported: &[Series], bytes_in_use: i64) -> String {
+    let mut out = String::new();
+    let (calls, requests): (Vec<_>, Vec<_>) = totals.iter().partition(|it| !it.caller.is_empty());
+    family(format, &mut out, &REQUESTS, &requests);
+    family(format, &mut out, &CALLS, &calls);
+    let (bytes, help) = DATABASE;
+    format.describe(&mut out, bytes, "gauge", help);
+    _ = writeln!(out, "{bytes} {bytes_in_use}");
+    exported::write(format, &mut out, exported);
+    out.push_str(format.end());
+    out
+}
 
-    /// What it is called.
-    pub fn media_type(self) -> &'static str {
-        match self {
-            Self::Text => TEXT,
-            Self::OpenMetrics => OPEN_METRICS,
-        }
+fn family(format: Format, out: &mut String, family: &Family, totals: &[&Total]) {
+    let series: Vec<_> = totals
+        .chunk_by(|one, next| labels(one) == labels(next))
+        .collect();
+    format.describe(out, family.name, "histogram", family.help);
+    for buckets in &series {
+        histogram(format, out, family.name, buckets);
     }
-
-    /// All that is measured, ordered by what it is of and then by bucket; and what others export.
-    pub fn write(self, totals: &[Total], exported: &[Series], bytes_in_use: i64) -> String {
-        let mut out = String::new();
-        let (calls, requests): (Vec<_>, Vec<_>) =
-            totals.iter().partition(|it| !it.caller.is_empty());
-        self.family(&mut out, &REQUESTS, &requests);
-        self.family(&mut out, &CALLS, &calls);
-        let (bytes, help) = DATABASE;
-        self.head(&mut out, bytes, "gauge", help);
-        _ = writeln!(out, "{bytes} {bytes_in_use}");
-        self.exported(&mut out, exported);
-        if self == Self::OpenMetrics {
-            out.push_str("# EOF\n");
-        }
-        out
+    format.describe(out, family.errors, "counter", family.errors_help);
+    for buckets in &series {
+        let errors: i64 = buckets.iter().map(|bucket| bucket.errors).sum();
+        _ = writeln!(
+            out,
+            "{}_total{{{}}} {errors}",
+            family.errors,
+            labels(buckets[0])
+        );
     }
+}
 
-    fn family(self, out: &mut String, family: &Family, totals: &[&Total]) {
-        let series: Vec<_> = totals
-            .chunk_by(|one, next| labels(one) == labels(next))
-            .collect();
-        self.head(out, family.name, "histogram", family.help);
-        for buckets in &series {
-            self.histogram(out, family.name, buckets);
-        }
-        self.head(out, family.errors, "counter", family.errors_help);
-        for buckets in &series {
-            let errors: i64 = buckets.iter().map(|bucket| bucket.errors).sum();
-            _ = writeln!(
+fn histogram(format: Format, out: &mut String, name: &str, buckets: &[&Total]) {
+    let labels = labels(buckets[0]);
+    let mut count = 0;
+    for index in 0..=BOUNDS_NS.len() {
+        let bucket = buckets
+            .iter()
+            .find(|bucket| usize::try_from(bucket.bucket) == Ok(index));
+        count += bucket.map_or(0, |bucket| bucket.calls);
+        let bound = BOUNDS_NS
+            .get(index)
+            .map_or("+Inf".into(), |bound| seconds(*bound));
+        _ = write!(out, "{name}_bucket{{{labels},le=\"{bound}\"}} {count}");
+        if let Some(bucket) = bucket.filter(|_| format == Format::OpenMetrics) {
+            let (took, at) = (seconds(bucket.traced_ns), bucket.traced_at as f64 / 1e3);
+            _ = write!(
                 out,
-                "{}_total{{{}}} {errors}",
-                family.errors,
-                labels(buckets[0])
+                " # {{trace_id=\"{}\"}} {took} {at:.3}",
+                bucket.trace_id
             );
         }
+        out.push('\n');
     }
-
-    fn head(self, out: &mut String, name: &str, kind: &str, help: &str) {
-        // Of a counter OpenMetrics names the family without the suffix.
-        let suffix = match (self, kind) {
-            (Self::Text, "counter") => "_total",
-            _ => "",
-        };
-        _ = writeln!(
-            out,
-            "# HELP {name}{suffix} {help}\n# TYPE {name}{suffix} {kind}"
-        );
-        let unit = name.rsplit('_').next().unwrap_or_default();
-        if self == Self::OpenMetrics && ["seconds", "bytes"].contains(&unit) {
-            _ = writeln!(out, "# UNIT {name} {unit}");
-        }
-    }
-
-    fn histogram(self, out: &mut String, name: &str, buckets: &[&Total]) {
-        let labels = labels(buckets[0]);
-        let mut count = 0;
-        for index in 0..=BOUNDS_NS.len() {
-            let bucket = buckets
-                .iter()
-                .find(|bucket| usize::try_from(bucket.bucket) == Ok(index));
-            count += bucket.map_or(0, |bucket| bucket.calls);
-            let bound = BOUNDS_NS
-                .get(index)
-                .map_or("+Inf".into(), |bound| seconds(*bound));
-            _ = write!(out, "{name}_bucket{{{labels},le=\"{bound}\"}} {count}");
-            if let Some(bucket) = bucket.filter(|_| self == Self::OpenMetrics) {
-                let (took, at) = (seconds(bucket.traced_ns), bucket.traced_at as f64 / 1e3);
-                _ = write!(
-                    out,
-                    " # {{trace_id=\"{}\"}} {took} {at:.3}",
-                    bucket.trace_id
-                );
-            }
-            out.push('\n');
-        }
-        let sum: i64 = buckets.iter().map(|bucket| bucket.sum_ns).sum();
-        _ = writeln!(
-            out,
-            "{name}_sum{{{labels}}} {}\n{name}_count{{{labels}}} {count}",
-            seconds(sum)
-        );
-    }
+    let sum: i64 = buckets.iter().map(|bucket| bucket.sum_ns).sum();
+    _ = writeln!(
+        out,
+        "{name}_sum{{{labels}}} {}\n{name}_count{{{labels}}} {count}",
+        seconds(sum)
+    );
 }
 
 /// What a series is of.
@@ -164,13 +116,6 @@ fn labels(total: &Total) -> String {
             label("callee", &total.service)
         ),
     }
-}
-
-fn escaped(value: &str) -> String {
-    value
-        .replace('\\', r"\\")
-        .replace('"', "\\\"")
-        .replace('\n', r"\n")
 }
 
 /// Nanoseconds as seconds; OpenMetrics wants a point in the bound of a bucket.
@@ -199,7 +144,8 @@ mod tests {
 
     #[test]
     fn buckets_are_cumulative_and_counters_summed() {
-        let text = Format::Text.write(
+        let text = write(
+            Format::Text,
             &[total("", 0, 2), total("", 3, 5), total("gateway", 13, 1)],
             &[],
             7,
@@ -225,7 +171,7 @@ mod tests {
 
     #[test]
     fn open_metrics_has_units_exemplars_and_an_end() {
-        let text = Format::OpenMetrics.write(&[total("", 3, 5)], &[], 7);
+        let text = write(Format::OpenMetrics, &[total("", 3, 5)], &[], 7);
         assert!(text.contains("# UNIT souk_request_duration_seconds seconds\n"));
         assert!(text.contains("# TYPE souk_request_errors counter\n"));
         let exemplar = format!(
@@ -234,13 +180,5 @@ mod tests {
         );
         assert!(text.contains(&exemplar), "{text}");
         assert!(text.ends_with("\n# EOF\n"));
-    }
-
-    #[test]
-    fn the_format_is_what_the_client_accepts() {
-        let prometheus = "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
-        assert_eq!(Format::accepted(prometheus), Format::OpenMetrics);
-        assert_eq!(Format::accepted("*/*"), Format::Text);
-        assert_eq!(Format::accepted(""), Format::Text);
     }
 }

@@ -97,9 +97,9 @@ fn routes() -> Routes {
                 .returns::<Page<Point>>(200),
         )
         .route(
-            get("/metrics", api::exposition)
+            get("/metrics", api::expose)
                 .summary("What Prometheus scrapes, of traces and of what others export: its own text format, or OpenMetrics with exemplars for who accepts it")
-                .returns_stream(200, exposition::TEXT),
+                .returns_stream(200, souk_exposition::TEXT),
         )
         .route(
             post("/internal/tick", api::tick)

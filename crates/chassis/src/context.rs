@@ -55,11 +55,14 @@ pub struct Context {
 impl Context {
     /// The context of a request that nobody has been authenticated for.
     pub(crate) fn anonymous(service: &'static str, headers: &HeaderMap) -> Self {
+        let traceparent = headers.get(TRACEPARENT).filter(|it| is_sound(it)).cloned();
         Self {
             service,
             request_id: request_id(headers.get(REQUEST_ID)),
-            traceparent: headers.get(TRACEPARENT).cloned(),
-            tracestate: headers.get(TRACESTATE).cloned(),
+            tracestate: traceparent
+                .as_ref()
+                .and_then(|_| headers.get(TRACESTATE).cloned()),
+            traceparent,
             caller: None,
             deadline: arrived(headers),
             load: Load::arrived(headers),
@@ -136,9 +139,7 @@ impl Context {
 
     /// The id of the trace it belongs to, if it came with one.
     pub fn trace_id(&self) -> Option<&str> {
-        let id = self.traceparent()?.split('-').nth(1)?;
-        let is_id = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-        is_id.then_some(id)
+        self.traceparent()?.split('-').nth(1)
     }
 
     /// Refuses everybody who does not have the role admin.
@@ -220,6 +221,32 @@ impl<S: Sync> FromRequestParts<S> for SignedIn {
 fn arrived(headers: &HeaderMap) -> Option<Deadline> {
     let header = headers.get(deadline::HEADER)?.to_str().ok()?;
     Deadline::arrived(header, background::now())
+}
+
+fn is_sound(traceparent: &HeaderValue) -> bool {
+    traceparent.to_str().is_ok_and(is_traceparent)
+}
+
+/// Whether a text is a place in a trace, as [W3C Trace Context](https://www.w3.org/TR/trace-context/#traceparent-header) has it:
+/// `00-<trace>-<span>-<flags>` in hex. Anybody may send one, and it is kept and passed on.
+pub fn is_traceparent(text: &str) -> bool {
+    let is_hex = |part: &str, digits| {
+        let lower = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        part.len() == digits && part.bytes().all(lower)
+    };
+    let is_something = |part: &str| part.bytes().any(|byte| byte != b'0');
+    match text.split('-').collect::<Vec<_>>()[..] {
+        [version, trace, span, flags] => {
+            is_hex(version, 2)
+                && version != "ff"
+                && is_hex(trace, 32)
+                && is_something(trace)
+                && is_hex(span, 16)
+                && is_something(span)
+                && is_hex(flags, 2)
+        }
+        _ => false,
+    }
 }
 
 /// Takes the request id that came with the request if it is a sane one, else makes one.
@@ -310,10 +337,37 @@ mod tests {
     }
 
     #[test]
+    fn a_place_in_a_trace_is_kept_where_it_is_sound() {
+        const SOUND: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let kept = |traceparent: &str| {
+            let came = [
+                (TRACEPARENT, HeaderValue::from_str(traceparent).unwrap()),
+                (TRACESTATE, HeaderValue::from_static("vendor=1")),
+            ];
+            let context = Context::anonymous("test", &came.into_iter().collect());
+            assert_eq!(context.traceparent.is_some(), context.tracestate.is_some());
+            context.traceparent().map(str::to_owned)
+        };
+        assert_eq!(kept(SOUND).as_deref(), Some(SOUND));
+        for odd in [
+            "",
+            "x",
+            &SOUND.replace("-01", ""),
+            &SOUND.replace("00-", "ff-"),
+            &SOUND.replace("0af7", "0AF7"),
+            &SOUND.replace("b7ad6b7169203331", "0000000000000000"),
+            &format!("{SOUND}-{}", "x".repeat(200)),
+        ] {
+            assert_eq!(kept(odd), None, "{odd}");
+        }
+    }
+
+    #[test]
     fn what_another_request_began_goes_on_in_its_name() {
+        const HERE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         let came = [
             (REQUEST_ID, HeaderValue::from_static("mine")),
-            (TRACEPARENT, HeaderValue::from_static("here")),
+            (TRACEPARENT, HeaderValue::from_static(HERE)),
             (TRACESTATE, HeaderValue::from_static("vendor=1")),
         ];
         let mine = Context::anonymous("test", &came.into_iter().collect());
@@ -326,7 +380,7 @@ mod tests {
         let unknown = mine.on_behalf_of(None, None);
         assert_eq!(
             (unknown.request_id(), unknown.traceparent()),
-            ("mine", Some("here"))
+            ("mine", Some(HERE))
         );
         assert!(unknown.tracestate.is_some());
     }

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use souk_chassis::context::is_traceparent;
 use souk_chassis::fields::{self, Fields, FromFields, Rule};
 use souk_chassis::{FieldError, Problem};
 
@@ -76,10 +77,17 @@ impl FromFields for Event {
             subject: fields.required("subject", fields::line(1..=200)),
             time: fields.required("time", fields::line(1..=40)),
             dataschema: fields.optional("dataschema", fields::line(1..=200)),
-            traceparent: fields.optional("traceparent", fields::line(1..=200)),
+            // One that makes no sense is no reason to refuse what happened, and all that waits behind it.
+            traceparent: fields
+                .optional("traceparent", text())
+                .filter(|it| is_traceparent(it)),
             data: fields.required("data", object()),
         }
     }
+}
+
+fn text() -> impl Rule<String, String> {
+    fields::rule(|| json!({"type": "string"}), Ok)
 }
 
 fn json_only() -> impl Rule<String, String> {
@@ -127,6 +135,18 @@ mod tests {
         let mut written = sample();
         written.as_object_mut().unwrap().remove("datacontenttype");
         assert_eq!(serde_json::to_value(&event).unwrap(), written);
+    }
+
+    #[test]
+    fn an_event_of_no_known_trace_is_an_event() {
+        const SOUND: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let kept = |traceparent: &str| {
+            let mut event = sample();
+            event["traceparent"] = traceparent.into();
+            fields::from_json::<Event>(event).unwrap().traceparent
+        };
+        assert_eq!(kept(SOUND).as_deref(), Some(SOUND));
+        assert_eq!((kept(""), kept(&"x".repeat(201))), (None, None));
     }
 
     #[test]

@@ -299,6 +299,7 @@ mod tests {
         assert_eq!(event.id.len(), 36);
     }
 
+    #[cfg(feature = "native")]
     #[test]
     fn an_event_is_of_the_trace_it_happened_in_or_else_of_its_publishers() {
         static TRACED: Outbox =

@@ -61,11 +61,12 @@ pub struct Exporter {
     logs: Queue<(Arc<str>, LogRecord)>,
     /// The newest metrics, until they are sent.
     metrics: Mutex<Option<Vec<ScopeMetrics>>>,
+    /// There are new ones.
+    fresh: Notify,
     /// What tells this process from others, part of what its instances are called.
     identity: OnceLock<String>,
-    /// There is enough for a request.
-    enough: Notify,
     dropped: AtomicU64,
+    health: Mutex<Health>,
     client: HttpClient,
     /// The application, once it serves.
     dispatcher: OnceLock<Weak<Dispatcher>>,
@@ -74,25 +75,35 @@ pub struct Exporter {
 }
 
 /// What waits.
-struct Queue<T>(Mutex<Vec<T>>);
+struct Queue<T> {
+    waiting: Mutex<Vec<T>>,
+    /// There is enough for a request.
+    enough: Notify,
+}
 
 impl<T> Queue<T> {
     fn new() -> Self {
-        Self(Mutex::new(Vec::new()))
+        Self {
+            waiting: Mutex::new(Vec::new()),
+            enough: Notify::new(),
+        }
     }
 
-    /// Adds as many as there is room for; says how many that are not, and how many there are now.
-    fn push(&self, more: impl IntoIterator<Item = T>, room: usize) -> (usize, usize) {
-        let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Adds as many as there is room for; says how many that are not.
+    fn push(&self, more: impl IntoIterator<Item = T>, settings: &Settings) -> usize {
+        let mut queue = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let mut more = more.into_iter();
-        let left = room.saturating_sub(queue.len());
+        let left = settings.max_queue_size.saturating_sub(queue.len());
         queue.extend(more.by_ref().take(left));
-        (more.count(), queue.len())
+        if queue.len() >= settings.max_export_batch_size {
+            self.enough.notify_one();
+        }
+        more.count()
     }
 
     /// Takes the oldest.
     fn take(&self, count: usize) -> Vec<T> {
-        let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let count = count.min(queue.len());
         queue.drain(..count).collect()
     }
@@ -106,9 +117,10 @@ impl Exporter {
             spans: Queue::new(),
             logs: Queue::new(),
             metrics: Mutex::new(None),
+            fresh: Notify::new(),
             identity: OnceLock::new(),
-            enough: Notify::new(),
             dropped: AtomicU64::new(0),
+            health: Mutex::default(),
             client: HttpClient::new(),
             dispatcher: OnceLock::new(),
             stopping: CancellationToken::new(),
@@ -134,32 +146,23 @@ impl Exporter {
 
     /// Takes spans.
     pub fn spans(&self, spans: Vec<Ended>) {
-        self.taken(self.spans.push(spans, self.settings.max_queue_size));
+        self.dropped(self.spans.push(spans, &self.settings));
     }
 
     /// Takes a record of a component's log.
     pub fn log(&self, component: Arc<str>, record: LogRecord) {
         let more = [(component, record)];
-        self.taken(self.logs.push(more, self.settings.max_queue_size));
+        self.dropped(self.logs.push(more, &self.settings));
     }
 
     /// Takes metrics, one scope of each component and one of the process. They are of all time, so they take the place of older ones.
     pub fn metrics(&self, scopes: Vec<ScopeMetrics>) {
         *self.newest_metrics() = Some(scopes);
-        self.enough.notify_one();
+        self.fresh.notify_one();
     }
 
     fn newest_metrics(&self) -> MutexGuard<'_, Option<Vec<ScopeMetrics>>> {
         self.metrics.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn taken(&self, (dropped, waiting): (usize, usize)) {
-        if dropped > 0 {
-            self.dropped(dropped);
-        }
-        if waiting >= self.settings.max_export_batch_size {
-            self.enough.notify_one();
-        }
     }
 
     /// Counts what is lost.
@@ -180,27 +183,41 @@ impl Exporter {
         }
     }
 
+    /// Each kind may have a receiver of its own, which holds up none of the others.
     async fn run(self: Arc<Self>) {
-        let mut health = Health::default();
+        tokio::join!(
+            self.keep_sending("metrics", &self.fresh, || self.send_metrics()),
+            self.keep_sending("traces", &self.spans.enough, || self.send_spans()),
+            self.keep_sending("logs", &self.logs.enough, || self.send_logs()),
+        );
+    }
+
+    /// Sends what there is of a kind, and once more when the host stops. The first thing that cannot be sent ends it until the next time.
+    async fn keep_sending<S: Future<Output = anyhow::Result<bool>>>(
+        &self,
+        kind: &'static str,
+        due: &Notify,
+        send: impl Fn() -> S,
+    ) {
         loop {
             let stopping = self.stopping.is_cancelled();
-            // Each kind may have a receiver of its own, which holds up none of the others; of each kind the first thing that cannot be sent
-            // ends it until the next time.
-            let (metrics, spans, logs) =
-                tokio::join!(self.send_metrics(), self.send_spans(), self.send_logs());
-            health.report("metrics", metrics);
-            health.report("traces", spans);
-            health.report("logs", logs);
-            health.report_loss(self.dropped.swap(0, Ordering::Relaxed));
+            let sent = send().await;
+            self.report(kind, sent);
             if stopping {
                 return;
             }
             tokio::select! {
                 () = self.stopping.cancelled() => {}
-                () = self.enough.notified() => {}
+                () = due.notified() => {}
                 () = tokio::time::sleep(self.settings.schedule_delay) => {}
             }
         }
+    }
+
+    fn report(&self, kind: &'static str, sent: anyhow::Result<bool>) {
+        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        health.report(kind, sent);
+        health.report_loss(self.dropped.swap(0, Ordering::Relaxed));
     }
 
     /// Whether there was something to send. What cannot be sent is in the next metrics too.

@@ -4,7 +4,7 @@ use nix::sys::signal::Signal;
 use souk_tests::{Host, Launch, Otlp, Point, Registry, eventually, souk_only};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const SERVED: &str = "http.server.request.duration";
 const SENT: &str = "http.client.request.duration";
@@ -102,7 +102,7 @@ fn a_request_is_active_until_it_is_answered() {
     };
     std::thread::scope(|scope| {
         for _ in 0..3 {
-            scope.spawn(|| host.get("/streams/slow?ms=1500"));
+            scope.spawn(|| host.get("/streams/slow?ms=5000"));
         }
         eventually("three are active", || active() == 3.0 && load() == 3.0);
     });
@@ -306,4 +306,32 @@ fn a_receiver_that_takes_no_metrics_holds_up_no_traces_and_is_told_of_once() {
         "{output}"
     );
     assert!(!output.contains("exports telemetry again"), "{output}");
+}
+
+#[test]
+fn a_receiver_of_metrics_that_says_nothing_holds_up_no_traces() {
+    souk_only!();
+    let otlp = Otlp::start();
+    // Whoever connects waits for an answer that does not come, ten seconds long.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    let host = counted(&otlp.url)
+        .env("OTEL_TRACES_SAMPLER", "always_on")
+        .env("OTEL_BSP_SCHEDULE_DELAY", "20")
+        .env(
+            "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+            &format!("http://{address}/v1/metrics"),
+        )
+        .start();
+    let (_connection, _) = silent.accept().unwrap();
+    let begun = Instant::now();
+    host.get("/hello/x");
+    eventually("its trace comes", || {
+        otlp.spans().iter().any(|span| span.service == "hello")
+    });
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
 }

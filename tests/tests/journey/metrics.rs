@@ -4,7 +4,8 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use rusqlite::Connection;
 use serde_json::json;
 use souk_tests::{
-    METRICS_TOKEN, Prometheus, Reply, Shop, cards, eventually, promtool, skipped, souk_only,
+    METRICS_TOKEN, Prometheus, Reply, Shop, cards, eventually, known_metrics, promtool, skipped,
+    souk_only,
 };
 use std::cell::Cell;
 use std::time::Duration;
@@ -164,6 +165,13 @@ fn all_that_is_measured_is_in_one_place() {
         assert!(value(&text, series).is_some(), "{series}\n{text}");
     }
 
+    eventually("the host has told", || {
+        scraped(&shop, "")
+            .text
+            .contains("\nprocess_uptime_seconds{")
+    });
+    has_what_is_known(&scraped(&shop, "").text);
+
     let open = scraped(&shop, OPEN_METRICS);
     assert_eq!(
         open.header(CONTENT_TYPE.as_str()),
@@ -186,6 +194,33 @@ fn all_that_is_measured_is_in_one_place() {
         return skipped(NONE);
     };
     assert!(content && said.is_empty(), "{said}\n{text}");
+}
+
+/// What is there only when there was reason to: a refusal, a failure.
+const CAUSED: [&str; 4] = [
+    "souk_requests_refused_total",
+    "souk_breaker_open",
+    "souk_breaker_opened_total",
+    "error_type",
+];
+
+/// Fails unless every metric that dashboards and alerts may ask for is there, with its type and its labels.
+fn has_what_is_known(text: &str) {
+    let known = known_metrics().into_iter();
+    for (name, metric) in
+        known.filter(|(name, it)| it.from != "prometheus" && !CAUSED.contains(&&**name))
+    {
+        let described = format!("# TYPE {name} {}\n", metric.kind);
+        assert!(text.contains(&described), "{described}{text}");
+        for label in metric.labels.iter().filter(|it| !CAUSED.contains(&&***it)) {
+            let label = format!("{label}=\"");
+            let mut series = text.lines().filter(|line| line.starts_with(&name));
+            assert!(
+                series.any(|line| line.contains(&label)),
+                "{name}: {label}\n{text}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -88,6 +88,28 @@ fn checkouts_at_once_are_told_of_each_in_its_own_trace() {
     }
 }
 
+#[test]
+fn a_trace_that_makes_no_sense_stops_no_events() {
+    souk_only!();
+    // Where the host writes it itself, none comes this far.
+    let shop = Shop::launch(Shop::launcher().env("OTEL_SDK_DISABLED", "true"));
+    let product = shop.product_with_stock(100, 1000);
+    let customer = shop.customer();
+    for odd in [String::new(), "x".repeat(201), "00-0-0-01".into()] {
+        let request = customer
+            .request("POST", "/api/orders")
+            .header("traceparent", odd)
+            .header("idempotency-key", unique("order"))
+            .json(&order(&[(&product, 1)], cards::GOOD));
+        assert_eq!(Reply::to(request).status, 201);
+    }
+    eventually("three orders are told of", || {
+        let told = customer.get("/api/notifications").json();
+        let told = told["items"].as_array().unwrap().iter();
+        told.filter(|it| it.to_string().contains("order")).count() >= 3
+    });
+}
+
 /// Has somebody buy a few times; the traces, each begun by who buys. It ends when everybody concerned has been told.
 fn checkouts(shop: &Shop) -> [String; CHECKOUTS] {
     let product = shop.product_with_stock(100, 1000);

@@ -3,10 +3,8 @@
 use crate::Service;
 use crate::prometheus::NONE;
 use crate::telemetry::{span, traces_of};
-use serde::Deserialize;
 use serde_json::{Value, json};
-use souk_tests::{Prometheus, eventually, promtool, skipped, souk_only};
-use std::collections::BTreeMap;
+use souk_tests::{Prometheus, eventually, known_metrics, promtool, skipped, souk_only};
 use std::fmt::Write as _;
 use std::io::{Read, Write as _};
 use std::net::TcpListener;
@@ -14,20 +12,6 @@ use std::time::Instant;
 
 /// The service whose dashboard is looked at: it is called, and calls others.
 const SERVICE: &str = "orders";
-
-/// Who exposes a metric, and what it is, as `metrics.toml` has it.
-#[derive(Deserialize)]
-struct Metric {
-    from: String,
-    #[serde(rename = "type")]
-    kind: String,
-    labels: Vec<String>,
-}
-
-fn metrics() -> BTreeMap<String, Metric> {
-    let text = read("metrics.toml");
-    toml::from_str(&text).unwrap()
-}
 
 fn read(file: &str) -> String {
     std::fs::read_to_string(Prometheus::configuration().join(file)).unwrap()
@@ -116,7 +100,7 @@ fn queries_of_what_hosts_and_services_tell_have_data() {
 
 /// Waits until there are data for every query that asks only for what these have; says how many there are.
 fn all_have_data(prometheus: &Prometheus, is_asked: impl Fn(&str) -> bool) -> usize {
-    let mut others = metrics();
+    let mut others = known_metrics();
     others.retain(|_, metric| !is_asked(&metric.from));
     let mut queries = queries();
     queries.retain(|(_, query)| !others.keys().any(|name| query.contains(name.as_str())));
@@ -140,7 +124,7 @@ fn telemetry_has_the_metrics_that_are_said_to_be_its() {
     let telemetry = Service::alone("telemetry");
     orders_are_placed(&telemetry, 1);
     let exposed = telemetry.scrape("").text;
-    for (name, metric) in metrics() {
+    for (name, metric) in known_metrics() {
         if metric.from == "telemetry" {
             let head = format!("# TYPE {name} {}\n", metric.kind);
             assert!(exposed.contains(&head), "{head}: {exposed}");
@@ -184,7 +168,7 @@ fn shop_that_tells_everything() -> String {
 /// All metrics but those that `telemetry` counts of traces, with series of each label's values; counters have come to so much.
 fn exposition(counted: u128) -> String {
     let mut text = String::new();
-    for (name, metric) in metrics() {
+    for (name, metric) in known_metrics() {
         if ["telemetry", "prometheus"].contains(&&*metric.from) {
             continue;
         }

