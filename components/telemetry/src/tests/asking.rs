@@ -168,14 +168,13 @@ fn requests_are_counted_by_service_route_and_minute() {
             span(3, 1, None, 1, 9),
         ],
     );
+    // A minute may end between the two.
+    let calls = |measures: &Value| {
+        let items = measures["items"].as_array().unwrap().iter();
+        items.map(|it| it["calls"].as_i64().unwrap()).sum::<i64>()
+    };
     let measures = get("/api/ops/metrics?service=carts");
-    let calls: i64 = measures["items"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|it| it["calls"].as_i64().unwrap())
-        .sum();
-    assert_eq!(calls, 2, "what is done inside is no request");
+    assert_eq!(calls(&measures), 2, "what is done inside is no request");
     let item = &get("/api/ops/metrics?by=route&step=60")["items"][0];
     assert_eq!(
         (&item["route"], &item["service"]),
@@ -186,7 +185,7 @@ fn requests_are_counted_by_service_route_and_minute() {
         measures["bounds_ms"].as_array().unwrap().len() + 1
     );
     let long_ago = get("/api/ops/metrics?from=2020-01-01T00:00:00Z");
-    assert_eq!(long_ago["items"].as_array().unwrap().len(), 1);
+    assert_eq!(calls(&long_ago), 2);
 }
 
 #[test]
