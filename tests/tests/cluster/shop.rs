@@ -1,7 +1,7 @@
 //! It is the same shop.
 
 use reqwest::blocking::Client;
-use souk_tests::{Cluster, Reply, Shop, Visitor, client, souk_only};
+use souk_tests::{Cluster, Reply, Shop, Visitor, client, eventually, souk_only};
 
 use crate::load;
 
@@ -27,6 +27,10 @@ fn it_is_a_whole_shop_whose_instances_share_the_work() {
     assert!(page.text.contains("A thing"), "{}", page.text);
 
     assert_eq!(cluster.listed()["products"], ["up", "up"]);
+    // The gateway may have asked for the list before the second one was in it, and asks again every few seconds.
+    eventually("both answer", || {
+        load::read(shop, 200).by_instance.len() == 2
+    });
     let answers = load::read(shop, 200);
     answers.expect_no_failure(200);
     assert_eq!(answers.by_instance.len(), 2, "{answers:?}");
