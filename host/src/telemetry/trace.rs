@@ -75,6 +75,7 @@ impl Tracing {
             came,
             tracing: self.clone(),
             failed: AtomicBool::new(false),
+            forgotten: AtomicBool::new(false),
             spans: Mutex::new(Spans::Waiting(Vec::new())),
         };
         Scope(Some(Place {
@@ -122,6 +123,8 @@ struct Trace {
     came: TraceContext,
     tracing: Arc<Tracing>,
     failed: AtomicBool,
+    /// Whether what still happens in it is not to be recorded either.
+    forgotten: AtomicBool,
     spans: Mutex<Spans>,
 }
 
@@ -152,6 +155,7 @@ impl Trace {
                     self.release(waiting.len() - 1);
                     let exported =
                         self.came.sampled || self.failed.load(Ordering::Relaxed) || took >= SLOW;
+                    self.forgotten.store(!exported, Ordering::Relaxed);
                     *spans = match exported {
                         true => Spans::Exported,
                         false => Spans::Forgotten,
@@ -189,9 +193,12 @@ impl Scope {
     /// Something that happens here.
     pub fn span(&self, kind: SpanKind, name: impl FnOnce() -> Cow<'static, str>) -> Span {
         let Some(place) = &self.0 else {
-            return Span(None);
+            return Span(Kept::Nothing);
         };
-        Span(Some(Box::new(Open {
+        if place.trace.forgotten.load(Ordering::Relaxed) {
+            return Span(Kept::Place(place.clone()));
+        }
+        Span(Kept::Open(Box::new(Open {
             place: place.clone(),
             is_root: false,
             ended: Ended {
@@ -221,7 +228,7 @@ impl Scope {
     /// Something that all else in this process happens for.
     pub fn root(&self, kind: SpanKind, name: impl FnOnce() -> Cow<'static, str>) -> Span {
         let mut span = self.span(kind, name);
-        if let Some(open) = &mut span.0 {
+        if let Kept::Open(open) = &mut span.0 {
             open.is_root = true;
         }
         span
@@ -275,7 +282,7 @@ impl Sending {
             Self::Here(scope) => scope.span(SpanKind::Client, name),
             Self::Elsewhere(scope, from) => {
                 let mut span = scope.root(SpanKind::Client, name);
-                if let (Some(open), Some(from)) = (&mut span.0, from.context()) {
+                if let (Kept::Open(open), Some(from)) = (&mut span.0, from.context()) {
                     open.ended.link = Some((from.trace, from.span));
                 }
                 span
@@ -285,7 +292,14 @@ impl Sending {
 }
 
 /// Something that is happening, if it is traced; it ends when dropped.
-pub struct Span(Option<Box<Open>>);
+pub struct Span(Kept);
+
+enum Kept {
+    Nothing,
+    /// It is of a trace that is forgotten, which goes on all the same.
+    Place(Place),
+    Open(Box<Open>),
+}
 
 struct Open {
     place: Place,
@@ -327,26 +341,26 @@ pub struct Ended {
 impl Span {
     /// Whether it is traced.
     pub fn is_traced(&self) -> bool {
-        self.0.is_some()
+        matches!(self.0, Kept::Open(_))
     }
 
     /// Notes something about it.
     pub fn set(&mut self, name: &'static str, value: impl Into<Value>) {
-        if let Some(open) = &mut self.0 {
+        if let Kept::Open(open) = &mut self.0 {
             open.ended.attributes.push(KeyValue::new(name, value));
         }
     }
 
     /// Notes that it did not succeed.
     pub fn error(&mut self, why: impl FnOnce() -> String) {
-        if let Some(open) = &mut self.0 {
+        if let Kept::Open(open) = &mut self.0 {
             open.ended.error = Some(why());
         }
     }
 
     /// Notes that it failed, so that its trace is exported.
     pub fn fail(&mut self, why: impl FnOnce() -> String) {
-        if let Some(open) = &self.0 {
+        if let Kept::Open(open) = &self.0 {
             open.place.trace.failed.store(true, Ordering::Relaxed);
         }
         self.error(why);
@@ -354,16 +368,20 @@ impl Span {
 
     /// The place of what happens for it.
     pub fn scope(&self) -> Scope {
-        Scope(self.0.as_ref().map(|open| Place {
-            span: open.ended.id,
-            ..open.place.clone()
-        }))
+        Scope(match &self.0 {
+            Kept::Nothing => None,
+            Kept::Place(place) => Some(place.clone()),
+            Kept::Open(open) => Some(Place {
+                span: open.ended.id,
+                ..open.place.clone()
+            }),
+        })
     }
 }
 
 impl Drop for Span {
     fn drop(&mut self) {
-        let Some(open) = self.0.take() else {
+        let Kept::Open(open) = std::mem::replace(&mut self.0, Kept::Nothing) else {
             return;
         };
         let Open {
