@@ -9,6 +9,7 @@ mod checks;
 mod log;
 
 pub use api::cart_of;
+pub use books::PUBLISHERS;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -36,7 +36,7 @@ pub use mailbox::{Mailbox, Posted};
 pub use neighbour::{Manner, Neighbour};
 pub use otlp::{LogLine, Otlp, Point, Span};
 pub use processor::{Asked, Books, Mishap, PROCESSOR_KEY, Processor};
-pub use prometheus::{Metric, Prometheus, known_metrics, promtool, promtool_in};
+pub use prometheus::{Metric, NO_PROMETHEUS, Prometheus, known_metrics, promtool, promtool_in};
 pub use redis::Redis;
 pub use registry::{Registry, RegistryCall};
 pub use shop::{ADMIN_EMAIL, ADMIN_PASSWORD, METRICS_TOKEN, Shop, unique};

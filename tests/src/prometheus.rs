@@ -35,6 +35,9 @@ pub fn known_metrics() -> BTreeMap<String, Metric> {
     toml::from_str(&text).expect("TOML")
 }
 
+/// Why a test is skipped that has none.
+pub const NO_PROMETHEUS: &str = "there is no Prometheus on the PATH; Debian has it in `prometheus`";
+
 /// How long it may take to begin.
 const START: Duration = Duration::from_secs(30);
 

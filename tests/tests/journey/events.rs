@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use souk_contracts::{listeners, schemas, wrong_with};
+use souk_tests::audit::PUBLISHERS;
 use souk_tests::{Redis, Reply, Shop, cards, eventually, order, redis_server, souk_only, unique};
 use std::collections::BTreeSet;
 
@@ -94,20 +95,13 @@ fn live(shop: &Shop) {
 fn every_event_keeps_to_its_schema_and_to_what_its_consumers_need() {
     let shop = Shop::start();
     live(&shop);
-    let every: BTreeSet<String> = [
-        "inventory",
-        "notifications",
-        "orders",
-        "payments",
-        "products",
-        "users",
-    ]
-    .into_iter()
-    .flat_map(schemas)
-    .map(|(_, schema)| schema["title"].as_str().unwrap().to_owned())
-    // What happens to a mail that nobody takes is in the tests of notifications.
-    .filter(|kind| kind != "notification.failed")
-    .collect();
+    let every: BTreeSet<String> = PUBLISHERS
+        .into_iter()
+        .flat_map(schemas)
+        .map(|(_, schema)| schema["title"].as_str().unwrap().to_owned())
+        // What happens to a mail that nobody takes is in the tests of notifications.
+        .filter(|kind| kind != "notification.failed")
+        .collect();
     let seen = || -> BTreeSet<String> {
         kinds(&log(&shop, ""))
             .into_iter()

@@ -3,14 +3,13 @@
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use rusqlite::Connection;
 use serde_json::json;
+use souk_tests::audit::PUBLISHERS;
 use souk_tests::{
-    METRICS_TOKEN, Prometheus, Reply, Shop, cards, eventually, known_metrics, promtool, skipped,
-    souk_only,
+    METRICS_TOKEN, NO_PROMETHEUS, Prometheus, Reply, Shop, cards, eventually, known_metrics,
+    promtool, skipped, souk_only,
 };
 use std::cell::Cell;
 use std::time::Duration;
-
-const NONE: &str = "there is no Prometheus on the PATH; Debian has it in `prometheus`";
 
 const OPEN_METRICS: &str = "application/openmetrics-text;version=1.0.0,text/plain;q=0.5";
 
@@ -140,14 +139,7 @@ fn all_that_is_measured_is_in_one_place() {
         let up = format!("souk_service_up{{service=\"{service}\"}}");
         assert_eq!(value(&text, &up), Some(1.0), "{up}");
     }
-    for service in [
-        "inventory",
-        "notifications",
-        "orders",
-        "payments",
-        "products",
-        "users",
-    ] {
+    for service in PUBLISHERS {
         for name in ["souk_outbox_waiting", "souk_outbox_oldest_seconds"] {
             let series = format!("{name}{{service=\"{service}\"}}");
             assert!(value(&text, &series).is_some(), "{series}\n{text}");
@@ -191,7 +183,7 @@ fn all_that_is_measured_is_in_one_place() {
     assert_eq!(families.len(), count, "each is described once");
 
     let Some((content, said)) = promtool(&["check", "metrics"], &text) else {
-        return skipped(NONE);
+        return skipped(NO_PROMETHEUS);
     };
     assert!(content && said.is_empty(), "{said}\n{text}");
 }
@@ -277,7 +269,7 @@ fn prometheus_scrapes_the_whole_shop_and_warns_of_a_dead_letter() {
     let shop = shop_with_a_dead_letter();
     let address = shop.host().unwrap().address().to_owned();
     let Some(prometheus) = Prometheus::scraping(&address, METRICS_TOKEN) else {
-        return skipped(NONE);
+        return skipped(NO_PROMETHEUS);
     };
     let dead = prometheus.await_value("souk_dead_letters{consumer=\"notifications\"}", |it| {
         it > 0.0

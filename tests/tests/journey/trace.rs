@@ -76,7 +76,7 @@ fn checkouts_at_once_are_told_of_each_in_its_own_trace() {
     let traces: [_; CHECKOUTS] = std::array::from_fn(|_| new_trace());
     thread::scope(|scope| {
         for trace in &traces {
-            scope.spawn(|| check_out(&customer, &product, trace));
+            scope.spawn(|| check_out(&customer, &product, &begun_by_the_buyer(trace)));
         }
     });
     for trace in &traces {
@@ -96,12 +96,7 @@ fn a_trace_that_makes_no_sense_stops_no_events() {
     let product = shop.product_with_stock(100, 1000);
     let customer = shop.customer();
     for odd in [String::new(), "x".repeat(201), "00-0-0-01".into()] {
-        let request = customer
-            .request("POST", "/api/orders")
-            .header("traceparent", odd)
-            .header("idempotency-key", unique("order"))
-            .json(&order(&[(&product, 1)], cards::GOOD));
-        assert_eq!(Reply::to(request).status, 201);
+        check_out(&customer, &product, &odd);
     }
     eventually("three orders are told of", || {
         let told = customer.get("/api/notifications").json();
@@ -117,7 +112,7 @@ fn checkouts(shop: &Shop) -> [String; CHECKOUTS] {
     customer.buy(&[(&product, 1)]);
     let traces = std::array::from_fn(|_| {
         let trace = new_trace();
-        check_out(&customer, &product, &trace);
+        check_out(&customer, &product, &begun_by_the_buyer(&trace));
         trace
     });
     eventually("all events are delivered", || {
@@ -132,10 +127,14 @@ fn new_trace() -> String {
     Uuid::now_v7().simple().to_string()
 }
 
-fn check_out(customer: &Customer<'_>, product: &str, trace: &str) {
+fn begun_by_the_buyer(trace: &str) -> String {
+    format!("00-{trace}-{BUYER}-01")
+}
+
+fn check_out(customer: &Customer<'_>, product: &str, traceparent: &str) {
     let request = customer
         .request("POST", "/api/orders")
-        .header("traceparent", format!("00-{trace}-{BUYER}-01"))
+        .header("traceparent", traceparent)
         .header("idempotency-key", unique("order"))
         .json(&order(&[(product, 1)], cards::GOOD));
     assert_eq!(Reply::to(request).status, 201);

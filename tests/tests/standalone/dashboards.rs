@@ -1,10 +1,11 @@
 //! Grafana's dashboards, as far as they can be tried without Grafana: every query is asked of a real Prometheus.
 
 use crate::Service;
-use crate::prometheus::NONE;
 use crate::telemetry::{span, traces_of};
 use serde_json::{Value, json};
-use souk_tests::{Prometheus, eventually, known_metrics, promtool, skipped, souk_only};
+use souk_tests::{
+    NO_PROMETHEUS, Prometheus, eventually, known_metrics, promtool, skipped, souk_only,
+};
 use std::fmt::Write as _;
 use std::io::{Read, Write as _};
 use std::net::TcpListener;
@@ -70,7 +71,7 @@ fn every_query_is_understood_and_those_of_what_telemetry_counts_have_data() {
     souk_only!();
     let telemetry = Service::alone("telemetry");
     let Some(prometheus) = Prometheus::start(telemetry.host.address()) else {
-        return skipped(NONE);
+        return skipped(NO_PROMETHEUS);
     };
     // Rates are of what is seen twice.
     for (first, requests) in [(1, 3.0), (4, 6.0)] {
@@ -90,7 +91,7 @@ fn every_query_is_understood_and_those_of_what_telemetry_counts_have_data() {
 #[test]
 fn queries_of_what_hosts_and_services_tell_have_data() {
     let Some(prometheus) = Prometheus::start(&shop_that_tells_everything()) else {
-        return skipped(NONE);
+        return skipped(NO_PROMETHEUS);
     };
     let seen = prometheus.await_value("souk_sagas_stuck", |seen| seen > 0.0);
     assert!(seen > 0.0, "{seen}");
@@ -141,7 +142,7 @@ fn prometheus_takes_its_configuration_beside_a_collector() {
         "prometheus-collector.yml",
     ];
     let Some((content, said)) = promtool(&arguments, "") else {
-        return skipped(NONE);
+        return skipped(NO_PROMETHEUS);
     };
     assert!(content, "{said}");
 }

@@ -3,10 +3,10 @@
 use crate::telemetry::{span, traces_of};
 use crate::{SERVICE_KEY, Service};
 use serde_json::json;
-use souk_tests::{Host, Launch, Prometheus, eventually, promtool, promtool_in, skipped, souk_only};
+use souk_tests::{
+    Host, Launch, NO_PROMETHEUS, Prometheus, eventually, promtool, promtool_in, skipped, souk_only,
+};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-
-pub const NONE: &str = "there is no Prometheus on the PATH; Debian has it in `prometheus`";
 
 #[test]
 fn promtool_finds_nothing_wrong_with_the_metrics() {
@@ -19,7 +19,7 @@ fn promtool_finds_nothing_wrong_with_the_metrics() {
     let metrics = telemetry.scrape("").text;
     assert!(metrics.contains("souk_call_duration_seconds_count"));
     let Some((content, said)) = promtool(&["check", "metrics"], &metrics) else {
-        return skipped(NONE);
+        return skipped(NO_PROMETHEUS);
     };
     assert!(content && said.is_empty(), "{said}\n{metrics}");
 }
@@ -110,7 +110,7 @@ fn what_a_host_exports_is_shown_as_prometheus_has_it_and_of_all_requests() {
         1
     );
     let Some((content, said)) = promtool(&["check", "metrics"], &metrics) else {
-        return skipped(NONE);
+        return skipped(NO_PROMETHEUS);
     };
     assert!(content && said.is_empty(), "{said}\n{metrics}");
 }
@@ -120,7 +120,7 @@ fn prometheus_takes_the_metrics_of_hosts() {
     souk_only!();
     let telemetry = Service::alone("telemetry");
     let Some(prometheus) = Prometheus::start(telemetry.host.address()) else {
-        return skipped(NONE);
+        return skipped(NO_PROMETHEUS);
     };
     let products = counted(&telemetry);
     for _ in 0..200 {
@@ -141,7 +141,7 @@ fn the_alerts_warn_of_what_they_say() {
         ["test", "rules", "alerts_test.yml"],
     ] {
         let Some((content, said)) = promtool(&arguments, "") else {
-            return skipped(NONE);
+            return skipped(NO_PROMETHEUS);
         };
         assert!(content, "{arguments:?}: {said}");
     }
@@ -153,7 +153,7 @@ fn prometheus_takes_the_configuration() {
     Prometheus::configure(dir.path(), "127.0.0.1:3000", "a token");
     let arguments = ["check", "config", "prometheus.yml"];
     let Some((content, said)) = promtool_in(dir.path(), &arguments, "") else {
-        return skipped(NONE);
+        return skipped(NO_PROMETHEUS);
     };
     assert!(content, "{said}");
 }
@@ -181,7 +181,7 @@ fn prometheus_counts_what_was_asked() {
     souk_only!();
     let telemetry = Service::alone("telemetry");
     let Some(prometheus) = Prometheus::start(telemetry.host.address()) else {
-        return skipped(NONE);
+        return skipped(NO_PROMETHEUS);
     };
     let products = Launch::of("components/products/spin.toml")
         .runtime_config("runtime-config.toml")
