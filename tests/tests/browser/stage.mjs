@@ -118,6 +118,11 @@ export async function until(page, path, wanted) {
   assert.fail(`${path} does not come to show what it should`);
 }
 
+// Waits for what changes gradually, as colours do from daylight to dark: half way nothing has to be readable.
+async function rest(page) {
+  await page.evaluate(() => Promise.allSettled(document.getAnimations().map((animation) => animation.finished)));
+}
+
 async function axe(page, what) {
   const violations = await page.evaluate(async () => {
     const found = await globalThis.axe.run(document, { resultTypes: ["violations"] });
@@ -144,6 +149,7 @@ export async function examine(page, name) {
     await page.emulateMedia({ colorScheme });
     for (const width of [1280, 768, 320]) {
       await page.setViewportSize({ width, height: 900 });
+      await rest(page);
       await fits(page, `${name} at ${width}`);
       await page.screenshot({ path: join(SCREENSHOTS, `${name}-${width}-${colorScheme}.png`), fullPage: true });
       // By the protocol, which the page's policy does not concern.
