@@ -98,10 +98,15 @@ fn within_keeping(time_ns: u64, now_ms: i64) -> Option<i64> {
     kept.contains(&(time_ns / NS_PER_MS)).then_some(time_ns)
 }
 
-/// An id of so many bytes, in hex; none where it is another number of bytes, or all zeros.
+/// An id of so many bytes, sixteen at most, in hex; none where it is another number of bytes, or all zeros.
 fn hex_id(bytes: &[u8], length: usize) -> Option<String> {
     let is_id = bytes.len() == length && bytes.iter().any(|byte| *byte != 0);
-    is_id.then(|| bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    let number = || {
+        bytes
+            .iter()
+            .fold(0_u128, |id, byte| id << 8 | u128::from(*byte))
+    };
+    is_id.then(|| format!("{:0digits$x}", number(), digits = 2 * length))
 }
 
 /// A moment as RFC 3339, from nanoseconds since 1970.

@@ -1,6 +1,8 @@
 //! Every SQL statement of the service.
 //!
 //! What a request brings is one statement; triggers make traces of spans, and count what is measured, of spans and of what hosts count.
+//!
+//! Items come as a JSON array. `LIMIT -1`, which is none, has SQLite write each item as a text once, and not again for each column.
 
 mod asked;
 
@@ -24,6 +26,10 @@ const MIGRATIONS: &[Migration] = &[
         name: "0003_all_requests",
         sql: include_str!("../migrations/0003_all_requests.sql"),
     },
+    Migration {
+        name: "0004_batches",
+        sql: include_str!("../migrations/0004_batches.sql"),
+    },
 ];
 
 /// What a power cut takes of the newest seconds nobody misses.
@@ -34,13 +40,7 @@ const MOST_SERIES: i64 = 5_000;
 
 /// Keeps spans that are not kept yet: a JSON array of them.
 pub async fn add_spans(rows: String) -> Result<(), Error> {
-    const SQL: &str = "INSERT INTO spans (trace_id, span_id, parent_id, received_at, service, name, kind, route, request_id, \
-                       start_ns, duration_ns, failed, message, minute, bucket, attributes, events, links) \
-                       SELECT value ->> 'trace_id', value ->> 'span_id', value ->> 'parent_id', ?2, value ->> 'service', \
-                       value ->> 'name', value ->> 'kind', value ->> 'route', value ->> 'request_id', value ->> 'start_ns', \
-                       value ->> 'duration_ns', value ->> 'failed', value ->> 'message', value ->> 'minute', value ->> 'bucket', \
-                       value -> 'attributes', value -> 'events', value -> 'links' \
-                       FROM json_each(?1) WHERE TRUE ORDER BY key ON CONFLICT DO NOTHING";
+    const SQL: &str = "INSERT INTO batches (rows, received_at) VALUES (?1, ?2)";
     add(SQL, rows).await
 }
 
@@ -49,7 +49,7 @@ pub async fn add_logs(rows: String) -> Result<(), Error> {
     const SQL: &str = "INSERT INTO logs (received_at, time_ns, digest, service, level, message, trace_id, span_id, request_id, attributes) \
                        SELECT ?2, value ->> 'time_ns', value ->> 'digest', value ->> 'service', value ->> 'level', \
                        value ->> 'message', value ->> 'trace_id', value ->> 'span_id', value ->> 'request_id', value -> 'attributes' \
-                       FROM json_each(?1) WHERE TRUE ORDER BY key ON CONFLICT DO NOTHING";
+                       FROM (SELECT value FROM json_each(?1) LIMIT -1) WHERE TRUE ON CONFLICT DO NOTHING";
     add(SQL, rows).await
 }
 
@@ -64,7 +64,7 @@ pub async fn add_points(rows: String) -> Result<(), Error> {
                        SELECT value ->> 'service', value ->> 'instance', value ->> 'name', value -> 'attributes', ?2, \
                        value ->> 'start_ns', value ->> 'time_ns', value ->> 'kind', value ->> 'unit', value ->> 'description', value ->> 'value', \
                        value ->> 'count', value -> 'buckets' -> 'bounds', value -> 'buckets' -> 'counts' \
-                       FROM json_each(?1) AS new \
+                       FROM (SELECT value FROM json_each(?1) LIMIT -1) AS new \
                        WHERE (SELECT room FROM has_room) OR EXISTS (SELECT 1 FROM exported WHERE (service, instance, name, attributes) \
                            = (new.value ->> 'service', new.value ->> 'instance', new.value ->> 'name', new.value -> 'attributes')) \
                        ON CONFLICT DO UPDATE SET received_at = excluded.received_at, before_at = received_at, \

@@ -74,6 +74,17 @@ pub struct Exporter {
     sending: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// What something is sent for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum When {
+    /// There is enough for a request.
+    Enough,
+    /// It has waited long enough.
+    Due,
+    /// The host stops.
+    Last,
+}
+
 /// What waits.
 struct Queue<T> {
     waiting: Mutex<Vec<T>>,
@@ -99,6 +110,11 @@ impl<T> Queue<T> {
             self.enough.notify_one();
         }
         more.count()
+    }
+
+    fn len(&self) -> usize {
+        let queue = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.len()
     }
 
     /// Takes the oldest.
@@ -186,9 +202,9 @@ impl Exporter {
     /// Each kind may have a receiver of its own, which holds up none of the others.
     async fn run(self: Arc<Self>) {
         tokio::join!(
-            self.keep_sending("metrics", &self.fresh, || self.send_metrics()),
-            self.keep_sending("traces", &self.spans.enough, || self.send_spans()),
-            self.keep_sending("logs", &self.logs.enough, || self.send_logs()),
+            self.keep_sending("metrics", &self.fresh, |_| self.send_metrics()),
+            self.keep_sending("traces", &self.spans.enough, |when| self.send_spans(when)),
+            self.keep_sending("logs", &self.logs.enough, |when| self.send_logs(when)),
         );
     }
 
@@ -196,21 +212,17 @@ impl Exporter {
     async fn keep_sending<S: Future<Output = anyhow::Result<bool>>>(
         &self,
         kind: &'static str,
-        due: &Notify,
-        send: impl Fn() -> S,
+        enough: &Notify,
+        send: impl Fn(When) -> S,
     ) {
-        loop {
-            let stopping = self.stopping.is_cancelled();
-            let sent = send().await;
-            self.report(kind, sent);
-            if stopping {
-                return;
-            }
-            tokio::select! {
-                () = self.stopping.cancelled() => {}
-                () = due.notified() => {}
-                () = tokio::time::sleep(self.settings.schedule_delay) => {}
-            }
+        let mut when = When::Due;
+        while when != When::Last {
+            when = tokio::select! {
+                () = self.stopping.cancelled() => When::Last,
+                () = enough.notified() => When::Enough,
+                () = tokio::time::sleep(self.settings.schedule_delay) => When::Due,
+            };
+            self.report(kind, send(when).await);
         }
     }
 
@@ -231,33 +243,41 @@ impl Exporter {
         Ok(true)
     }
 
-    async fn send_spans(&self) -> anyhow::Result<bool> {
-        let batch = self.settings.max_export_batch_size;
-        let mut any = false;
-        if let Some(receiver) = &self.settings.traces {
-            while let spans @ [_, ..] = &mut self.spans.take(batch)[..] {
-                let count = spans.len();
-                let request = self.trace_request(spans);
-                self.send(receiver, &request, count).await?;
-                any = true;
-            }
-        }
-        Ok(any)
+    async fn send_spans(&self, when: When) -> anyhow::Result<bool> {
+        let receiver = self.settings.traces.as_ref();
+        let request = |spans| self.trace_request(spans);
+        self.send_waiting(receiver, &self.spans, when, request)
+            .await
     }
 
-    async fn send_logs(&self) -> anyhow::Result<bool> {
-        let batch = self.settings.max_export_batch_size;
+    async fn send_logs(&self, when: When) -> anyhow::Result<bool> {
+        let receiver = self.settings.logs.as_ref();
+        let request = |records| self.logs_request(records);
+        self.send_waiting(receiver, &self.logs, when, request).await
+    }
+
+    /// Sends what waits in full requests, and at most one that is not: what is left is better sent together with what is to come, for each request
+    /// costs its receiver as much again. What is last is sent to its end.
+    async fn send_waiting<T, M: Message + Serialize>(
+        &self,
+        receiver: Option<&Receiver>,
+        queue: &Queue<T>,
+        when: When,
+        request: impl Fn(Vec<T>) -> M,
+    ) -> anyhow::Result<bool> {
+        let Some(receiver) = receiver else {
+            return Ok(false);
+        };
+        let full = self.settings.max_export_batch_size;
+        let mut least = if when == When::Enough { full } else { 1 };
         let mut any = false;
-        if let Some(receiver) = &self.settings.logs {
-            loop {
-                let records = self.logs.take(batch);
-                if records.is_empty() {
-                    break;
-                }
-                let count = records.len();
-                let request = self.logs_request(records);
-                self.send(receiver, &request, count).await?;
-                any = true;
+        while queue.len() >= least {
+            let items = queue.take(full);
+            let count = items.len();
+            self.send(receiver, &request(items), count).await?;
+            any = true;
+            if when != When::Last {
+                least = full;
             }
         }
         Ok(any)
@@ -327,7 +347,7 @@ impl Exporter {
         answer.with_context(|| format!("no answer within {limit:?}"))
     }
 
-    fn trace_request(&self, spans: &mut [Ended]) -> ExportTraceServiceRequest {
+    fn trace_request(&self, spans: Vec<Ended>) -> ExportTraceServiceRequest {
         let mut by_component: BTreeMap<Arc<str>, Vec<Span>> = BTreeMap::new();
         for span in spans {
             let component = span.component.clone();
@@ -469,13 +489,13 @@ fn instrumentation() -> InstrumentationScope {
     }
 }
 
-fn to_proto(span: &mut Ended) -> Span {
+fn to_proto(span: Ended) -> Span {
     let kind = match span.kind {
         SpanKind::Server => ProtoKind::Server,
         SpanKind::Client => ProtoKind::Client,
         _ => ProtoKind::Internal,
     };
-    let status = span.error.take().map(|message| Status {
+    let status = span.error.map(|message| Status {
         message,
         code: ProtoCode::Error.into(),
     });
@@ -487,14 +507,14 @@ fn to_proto(span: &mut Ended) -> Span {
     Span {
         trace_id: span.trace.to_bytes().to_vec(),
         span_id: span.id.to_bytes().to_vec(),
-        trace_state: span.state.take().unwrap_or_default(),
+        trace_state: span.state.unwrap_or_default(),
         parent_span_id: parent_id(span.parent),
         flags: if span.sampled { SAMPLED } else { 0 },
-        name: std::mem::take(&mut span.name).into_owned(),
+        name: span.name.into_owned(),
         kind: kind.into(),
         start_time_unix_nano: nanos(span.start),
         end_time_unix_nano: nanos(span.end),
-        attributes: Attributes::from(std::mem::take(&mut span.attributes)).0,
+        attributes: Attributes::from(span.attributes).0,
         links: link.into_iter().collect(),
         status,
         ..Default::default()

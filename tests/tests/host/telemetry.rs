@@ -222,6 +222,26 @@ fn what_was_recorded_is_sent_before_the_host_ends() {
 }
 
 #[test]
+fn what_comes_at_once_is_sent_in_full_requests() {
+    souk_only!();
+    let otlp = Otlp::start();
+    let host = told(&otlp.url)
+        .env("OTEL_BSP_SCHEDULE_DELAY", "600000")
+        .env("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "20")
+        .env("OTEL_METRICS_EXPORTER", "none")
+        .env("OTEL_LOGS_EXPORTER", "none")
+        .start();
+    let count = at_once(&[&host], |_| "/hello/".into()).len();
+    host.signal(Signal::SIGTERM);
+    assert_eq!(host.wait(Duration::from_secs(10)).code, Some(0));
+    let spans = otlp.spans();
+    let requests = spans.iter().filter(|it| is_server_of("hello")(it));
+    assert_eq!(requests.count(), count, "none is lost");
+    let (sent, _) = otlp.requests();
+    assert_eq!(sent, spans.len().div_ceil(20));
+}
+
+#[test]
 fn a_receiver_that_says_nothing_holds_up_nothing() {
     souk_only!();
     // It takes connections, as the kernel does for it, and says nothing.

@@ -198,6 +198,13 @@ fn a_call_of_another_service_is_an_edge_whichever_span_comes_first() {
     spans("gateway", vec![caller(2)]);
     // What a service does within itself is no call of another.
     spans("gateway", vec![caller(3), callee(3)]);
+    let mut together = traces_of("gateway", vec![caller(4)]);
+    let called = traces_of("carts", vec![callee(4)])["resourceSpans"][0].clone();
+    together["resourceSpans"]
+        .as_array_mut()
+        .unwrap()
+        .push(called);
+    assert_eq!(export("/v1/traces", &together).status, 200);
     let edges = get("/api/ops/metrics/edges");
     assert_eq!(edges["items"].as_array().unwrap().len(), 1, "{edges}");
     let edge = &edges["items"][0];
@@ -207,7 +214,7 @@ fn a_call_of_another_service_is_an_edge_whichever_span_comes_first() {
     );
     assert_eq!(
         (&edge["calls"], &edge["errors"], &edge["mean_ms"]),
-        (&json!(2), &json!(2), &json!(20.0))
+        (&json!(3), &json!(3), &json!(20.0))
     );
 }
 

@@ -329,6 +329,34 @@ fn the_version_before_can_still_write_what_it_knows() {
     );
 }
 
+/// Keeps a span as the version before does, whose triggers are gone.
+const SPAN_OF_BEFORE: &str = "INSERT INTO spans (trace_id, span_id, received_at, service, name, kind, route, start_ns, duration_ns, failed, minute, bucket, \
+                              attributes, events, links) SELECT '00000000000000000000000000000007', span_id, received_at, service, name, kind, route, start_ns, \
+                              duration_ns, failed, minute, bucket, attributes, events, links FROM spans LIMIT 1";
+
+#[test]
+fn spans_of_the_version_before_are_counted_with_the_next_that_come() {
+    spans("carts", vec![span(1, 1, None, 2, 20)]);
+    run(SPAN_OF_BEFORE);
+    spans("carts", vec![span(2, 1, None, 2, 20)]);
+    let mut all = found("");
+    all.sort_unstable();
+    assert_eq!(all, [1, 2, 7]);
+    assert_eq!(run("SELECT sum(calls) FROM totals"), 3);
+    spans("carts", vec![span(3, 1, None, 2, 20)]);
+    assert_eq!(run("SELECT sum(calls) FROM totals"), 4, "and once");
+}
+
+#[test]
+fn spans_are_counted_when_the_newest_before_them_are_forgotten() {
+    let many = (1..=9).map(|number| span(number, 1, None, 2, 20));
+    spans("carts", many.collect());
+    run("DELETE FROM traces");
+    spans("carts", vec![span(10, 1, None, 2, 20)]);
+    assert_eq!(found(""), [10]);
+    assert_eq!(run("SELECT sum(calls) FROM totals"), 10);
+}
+
 /// What a host exports of the requests to `orders` since it started: how many were answered within 5 and within 10 ms.
 fn requests(instance: &str, start: &str, status: u16, [five, ten]: [u32; 2]) {
     let mut buckets = [0; 14];
