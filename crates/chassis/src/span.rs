@@ -360,10 +360,7 @@ mod tests {
         let id = lines[0]["span"]["id"].as_str().unwrap();
         let came = context("r1").traceparent().unwrap().to_owned();
         let within = came.replace("b7ad6b7169203331", id);
-        assert_eq!(
-            *places.borrow(),
-            [&came, &within, "00-another-1-00", &came]
-        );
+        assert_eq!(*places.borrow(), [&came, &within, "00-another-1-00", &came]);
     }
 
     #[test]
