@@ -18,7 +18,7 @@
 //! |---|---|
 //! | `otel.name` | its name, where that is not always the same |
 //! | `otel.kind` | `client` where it is a call of somebody else |
-//! | `error` | it failed, and why; that has the trace be kept |
+//! | `error` | it failed, and why; of a client that has the trace be kept |
 //!
 //! A span is written when it ends, as a line of the [log](crate::log) that begins with `{"span":`. A host that makes spans of such lines says so in a
 //! variable of the environment. Anywhere else there are no spans, and all they cost is a look whether there are. Calls made within a span say so

@@ -1,11 +1,10 @@
-//! Spans that components make themselves, of what the host sees nothing of, such as calls between the parts of a component.
+//! Spans that components make themselves, of what the host does not see, such as calls between the parts of a component.
 //!
 //! They come as lines that begin with `{"span":`, as our services write them where the environment has [`VARIABLE`]. A line says which request it is of by
 //! the `traceparent` that the host gave that request to the instance with, so that those of other requests, and of other traces, are none. It is
 //! written when the span ends: the host's clock is asked then, and the line says only how long it took. A line that is no span is one of the log.
 
 use super::context;
-use super::http::cut;
 use super::tasks::Tasks;
 use super::trace::Happened;
 use opentelemetry::trace::SpanKind;
@@ -22,6 +21,8 @@ const BEGINNING: &[u8] = br#"{"span":"#;
 
 /// Bytes of a line that is one: spans wait in memory, and this bounds all that is in them.
 const MAX_LINE: usize = 2048;
+/// Attributes of a span, since each of them takes more memory than its place in the line.
+const MAX_ATTRIBUTES: usize = 32;
 
 #[derive(Deserialize)]
 struct Line {
@@ -74,6 +75,7 @@ impl Said {
             name: self.name,
             took: Duration::from_nanos(self.duration_ns),
             attributes: attributes
+                .take(MAX_ATTRIBUTES)
                 .map(|(name, value)| KeyValue::new(name, attribute(value)))
                 .collect(),
             error: self.error,
@@ -83,13 +85,13 @@ impl Said {
 
 fn id(hex: &str) -> Option<SpanId> {
     let id = SpanId::from_hex(hex).ok()?;
-    (id != SpanId::INVALID).then_some(id)
+    (hex.len() == 16 && id != SpanId::INVALID).then_some(id)
 }
 
 /// Lists and objects stay JSON.
 fn attribute(value: Value) -> Attribute {
     match value {
-        Value::String(text) => cut(&text),
+        Value::String(text) => text.into(),
         Value::Bool(yes) => yes.into(),
         Value::Number(number) => match number.as_i64() {
             Some(number) => number.into(),

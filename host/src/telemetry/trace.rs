@@ -290,7 +290,8 @@ impl Scope {
         if trace.forgotten.load(Ordering::Relaxed) {
             return Some(());
         }
-        if happened.error.is_some() {
+        // As with requests; what failed because of one says nothing more.
+        if happened.kind == SpanKind::Client && happened.error.is_some() {
             trace.failed.store(true, Ordering::Relaxed);
         }
         let mut ended = place.begin(happened.kind, happened.name.into());

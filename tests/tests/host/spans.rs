@@ -120,15 +120,19 @@ fn a_span_after_the_answer_is_in_its_requests_trace() {
 }
 
 #[test]
-fn a_span_is_forgotten_with_its_trace_and_one_that_failed_keeps_it() {
+fn a_span_is_forgotten_with_its_trace_and_a_call_that_failed_keeps_it() {
     souk_only!();
     let otlp = Otlp::start();
     let host = told(&otlp.url)
         .env("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
         .env("OTEL_TRACES_SAMPLER_ARG", "0")
         .start();
-    let failed = |id| line(&with(span(id), "error", "away"));
+    let failing = |id| with(span(id), "error", "away");
+    let failed = |id| line(&failing(id));
     host.post("/spans/", line(&span("0000000000000001")));
+    // What it failed for was no call, or would have failed too.
+    let internal = with(failing("0000000000000003"), "kind", "internal");
+    host.post("/spans/", line(&internal));
     // When it fails the request has been answered.
     host.post("/spans/?later=1&ms=100", failed("0000000000000002"));
     std::thread::sleep(Duration::from_millis(500));
@@ -164,7 +168,10 @@ fn a_line_that_can_be_no_span_is_one_of_the_log() {
     let is_logged = lines.len();
     lines.push(r#"{"span":"#.to_owned() + &"[".repeat(1500));
     let endless = with(span(OUTER), "duration_ns", u64::MAX);
-    let disguised = json!({"component_id": "hello", "list": [[1], {"a": null}]});
+    let mut disguised = json!({"component_id": "hello", "list": [[1], {"a": null}]});
+    for number in 0..100 {
+        disguised[format!("n{number}")] = number.into();
+    }
     let disguised = with(with(span(INNER), "attributes", disguised), "kind", "server");
     lines.extend([line(&endless), line(&disguised)]);
     host.post("/spans/", lines.join("\n"));
@@ -180,6 +187,7 @@ fn a_line_that_can_be_no_span_is_one_of_the_log() {
         (SpanKind::Internal, "spans")
     );
     assert_eq!(disguised.get("component_id"), "");
+    assert_eq!(disguised.attributes.len(), 32);
     assert_eq!(disguised.get("list"), r#"[[1],{"a":null}]"#);
     write_last(&host, &otlp);
     assert_eq!(logged(&otlp), is_logged);
