@@ -191,14 +191,13 @@ fn a_trace_shows_what_the_provider_is_asked_and_how_it_fares() {
     processor.next([Mishap::Refused(429)]);
     payments.post(&order, "authorize", &purchase);
 
-    let part = |name: &str| {
-        let spans = otlp.trace_with(|span| span.name == name);
-        let asked = spans.iter().find(|span| span.name == name).cloned();
-        (asked.unwrap(), spans)
+    let one = |is_it: &dyn Fn(&Span) -> bool| {
+        let spans = otlp.trace_with(is_it);
+        spans.into_iter().find(is_it).unwrap()
     };
-    let (asked, _) = part("provider tokenize");
+    let asked = one(&|span| span.name == "provider tokenize");
     assert_eq!((asked.get("outcome"), &asked.error), ("approved", &None));
-    let (asked, spans) = part("provider authorize");
+    let asked = one(&|span| span.name == "provider authorize");
     assert_eq!(
         (&*asked.service, asked.kind),
         ("payments", SpanKind::Client)
@@ -206,8 +205,8 @@ fn a_trace_shows_what_the_provider_is_asked_and_how_it_fares() {
     assert_eq!(asked.get("peer.service"), "provider");
     assert_eq!(asked.get("outcome"), "unavailable");
     assert_eq!(asked.error.as_deref(), Some("unavailable"));
-    let sent = |span: &&Span| span.get("url.full").starts_with(&processor.url);
-    let sent = spans.iter().find(sent).unwrap();
+    let was_sent = |span: &Span| span.get("url.full").starts_with(&processor.url);
+    let sent = one(&|span| span.trace == asked.trace && was_sent(span));
     assert_eq!(sent.parent, asked.parent, "they stand beside each other");
     assert!((asked.start..asked.end).contains(&sent.start));
 }
