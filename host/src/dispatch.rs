@@ -15,7 +15,6 @@ use crate::telemetry::metrics::{Answering, Metrics, Requests};
 use crate::telemetry::trace::{Scope, Span as TraceSpan, Tracing};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 use http_body_util::BodyExt;
-use opentelemetry::trace::SpanKind;
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
@@ -516,9 +515,9 @@ impl WorkerState for Worker {
         let (timeout, timed_out) = (self.request_timeout, self.timed_out.clone());
         let _ = ticket.instance.set(self.cut.clone());
         let held = ticket.held;
-        let execution = ticket.place.span(SpanKind::Internal, || {
-            format!("execute_wasm_component {}", self.component).into()
-        });
+        let execution = ticket
+            .place
+            .execution(|| format!("execute_wasm_component {}", self.component).into());
         let tasks = store.data().tasks.as_ref();
         let running = tasks.map(|tasks| tasks.begin(task, execution.scope()));
         Box::pin(async move {

@@ -11,6 +11,7 @@ use crate::capabilities::stdio::{Channel, Logs};
 use crate::capabilities::variables::Settings;
 use crate::dispatch::Busy;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::spans;
 use crate::telemetry::tasks::Tasks;
 use crate::telemetry::trace::Tracing;
 use std::sync::Arc;
@@ -101,6 +102,9 @@ impl InstanceState {
             .stderr(output(Channel::Err))
             .allow_tcp(false)
             .allow_udp(false);
+        if tasks.is_some() {
+            wasi.env(spans::VARIABLE, "1");
+        }
         files::mount(&component.files, &mut wasi)?;
         Ok(Self {
             table: ResourceTable::new(),

@@ -11,6 +11,7 @@ pub mod http;
 pub mod logs;
 pub mod metrics;
 pub mod settings;
+pub mod spans;
 pub mod tasks;
 pub mod trace;
 

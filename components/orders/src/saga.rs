@@ -12,6 +12,8 @@ use futures::future::join_all;
 use futures::join;
 use souk_chassis::{Context, Problem};
 use souk_store::Error;
+use tracing::Instrument;
+use tracing::field::Empty;
 use uuid::Uuid;
 
 use crate::background::{now, sleep, spawn, until, within};
@@ -124,7 +126,7 @@ async fn drive(neighbours: &Neighbours, order: &mut Order) -> Result<Driven, Err
             Some(due_at) if order.saga.lease.is_none() => return Ok(Driven::Waits(due_at)),
             Some(_) => {}
         }
-        let outcome = take(neighbours, order).await.unwrap_or_else(later);
+        let outcome = take_told(neighbours, order).await;
         let held = order.held();
         let events = order.apply(outcome, now());
         if !store::save(order, &held, &events).await? {
@@ -141,7 +143,27 @@ fn refused(reason: Reason) -> Outcome {
     Outcome::Refused(reason, Details::default())
 }
 
-/// Takes the step that the order is at.
+/// Takes the step that the order is at, as a span: a trace then says what its calls are for.
+async fn take_told(neighbours: &Neighbours, order: &Order) -> Outcome {
+    let span = tracing::info_span!(
+        "step",
+        otel.name = order.saga.step.title(),
+        order_id = order.id,
+        attempt = order.saga.attempt,
+        outcome = Empty,
+        error = Empty,
+    );
+    let taken = take(neighbours, order).instrument(span.clone()).await;
+    let outcome = taken.unwrap_or_else(later);
+    match &outcome {
+        Outcome::Done | Outcome::Priced(_) => span.record("outcome", "done"),
+        Outcome::Refused(..) => span.record("outcome", "refused"),
+        Outcome::Later(why) => span.record("outcome", "later").record("error", why),
+    };
+    outcome
+}
+
+/// Takes it.
 async fn take(neighbours: &Neighbours, order: &Order) -> Result<Outcome, NotNow> {
     match order.saga.step {
         Step::Price => price(neighbours, order).await,

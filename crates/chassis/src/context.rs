@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::load::Load;
 use crate::problem::Problem;
-use crate::{background, variables};
+use crate::{background, span, variables};
 
 /// The header that carries the request id, in both directions.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -135,6 +135,11 @@ impl Context {
     /// The trace context as text, if it came with one.
     pub fn traceparent(&self) -> Option<&str> {
         self.traceparent.as_ref()?.to_str().ok()
+    }
+
+    /// Where in its trace what is done now belongs, if it came with one: a call that is made now says so.
+    pub fn place(&self) -> Option<HeaderValue> {
+        self.traceparent.as_ref().map(span::place)
     }
 
     /// The id of the trace it belongs to, if it came with one.

@@ -42,6 +42,7 @@
 //! - **Lists** are [`Page`]s.
 //! - **Who a request comes from**, with proxies in front or without, is in [`address`].
 //! - **The log** is JSON lines, written by the macros of `tracing`; each says which request it is written for (see [`log`]).
+//! - **[Spans](span)** are what takes its time where the host does not see it, by the macros of `tracing` too.
 //! - **`GET /healthz`** says that the service answers.
 //! - **[Gauges](gauges)**: what a service states about itself in numbers is one function, and the gateway makes metrics of it.
 //! - **Work after an answer**, such as publishing what a request has changed, is named once, by [`Service::afterwards`].
@@ -67,6 +68,7 @@ mod postal_address;
 pub mod problem;
 mod routes;
 mod service;
+pub mod span;
 pub mod variables;
 pub mod wire;
 

@@ -3,22 +3,28 @@
 //! Services write by the macros of [`tracing`]: `tracing::warn!(order_id, %error, "cannot be taken up")`. What every line has beside
 //! that comes from the request it is written for: `service`, `request_id`, and `trace_id` where the request came with a trace.
 //! [`Service`](crate::Service) says which request that is, and work that goes on beside it or after it [carries](carried) that along.
+//!
+//! What takes its time where nobody else sees it is a [span](crate::span), by the macros of `tracing` too.
 
 use std::cell::RefCell;
-use std::fmt::{Debug, Write};
+use std::fmt::{Debug, Write as _};
+use std::io::Write as _;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Once;
 use std::task::Poll;
 use std::time::SystemTime;
 
+use http::HeaderValue;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber};
 
 use crate::context::Context;
+use crate::span;
 
 thread_local! {
     /// What is being worked on. An instance has one thread, and many requests that take turns on it.
@@ -26,10 +32,11 @@ thread_local! {
 }
 
 /// What a line is written for.
-struct Origin {
-    service: &'static str,
-    request_id: String,
-    trace_id: Option<String>,
+pub(crate) struct Origin {
+    pub(crate) service: &'static str,
+    pub(crate) request_id: String,
+    /// A sound one.
+    pub(crate) traceparent: Option<HeaderValue>,
 }
 
 impl Origin {
@@ -37,8 +44,13 @@ impl Origin {
         Self {
             service: context.service,
             request_id: context.request_id().to_owned(),
-            trace_id: context.trace_id().map(str::to_owned),
+            traceparent: context.traceparent.clone(),
         }
+    }
+
+    /// The id of the trace.
+    pub(crate) fn trace_id(&self) -> Option<&str> {
+        self.traceparent.as_ref()?.to_str().ok()?.split('-').nth(1)
     }
 }
 
@@ -47,7 +59,10 @@ pub(crate) fn start() {
     static START: Once = Once::new();
     START.call_once(|| {
         // It only fails where somebody else writes the log already.
-        _ = tracing::subscriber::set_global_default(JsonLines);
+        _ = tracing::subscriber::set_global_default(JsonLines {
+            has_spans: span::are_taken(),
+            write: to_stderr,
+        });
     });
 }
 
@@ -72,12 +87,36 @@ async fn with<T>(origin: Option<Rc<Origin>>, work: impl Future<Output = T>) -> T
     .await
 }
 
-/// Writes events, and nothing else of what `tracing` knows.
-struct JsonLines;
+/// What is being worked on, if that is known.
+pub(crate) fn current() -> Option<Rc<Origin>> {
+    CURRENT.with_borrow(Clone::clone)
+}
+
+/// Writes events, and spans when they end.
+struct JsonLines {
+    has_spans: bool,
+    write: fn(String),
+}
+
+/// All of it at once: each write is a call of the host.
+fn to_stderr(mut line: String) {
+    line.push('\n');
+    _ = std::io::stderr().write_all(line.as_bytes());
+}
 
 impl Subscriber for JsonLines {
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        match self.enabled(metadata) {
+            // Whether a span is wanted depends on the request.
+            _ if metadata.is_span() => Interest::sometimes(),
+            true => Interest::always(),
+            false => Interest::never(),
+        }
+    }
+
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= Level::INFO
+        let is_wanted = || metadata.is_event() || self.has_spans && is_in_a_trace();
+        *metadata.level() <= Level::INFO && is_wanted()
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
@@ -85,44 +124,76 @@ impl Subscriber for JsonLines {
     }
 
     fn event(&self, event: &Event<'_>) {
-        eprintln!("{}", line(event));
+        (self.write)(line(event).to_string());
     }
 
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
+    fn new_span(&self, span: &Attributes<'_>) -> Id {
+        span::open(span)
     }
 
-    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record(&self, id: &Id, values: &Record<'_>) {
+        span::record(id, values);
+    }
 
     fn record_follows_from(&self, _: &Id, _: &Id) {}
 
-    fn enter(&self, _: &Id) {}
+    fn enter(&self, id: &Id) {
+        span::enter(id);
+    }
 
-    fn exit(&self, _: &Id) {}
+    fn exit(&self, id: &Id) {
+        span::exit(id);
+    }
+
+    fn clone_span(&self, id: &Id) -> Id {
+        span::hold(id);
+        id.clone()
+    }
+
+    fn try_close(&self, id: Id) -> bool {
+        let line = span::let_go(&id);
+        let is_closed = line.is_some();
+        if let Some(line) = line {
+            (self.write)(line);
+        }
+        is_closed
+    }
+}
+
+fn is_in_a_trace() -> bool {
+    CURRENT.with_borrow(|origin| {
+        let traceparent = origin.as_ref().map(|origin| &origin.traceparent);
+        traceparent.is_some_and(Option::is_some)
+    })
+}
+
+/// The time, as lines say it.
+pub(crate) fn now() -> String {
+    humantime::format_rfc3339_millis(SystemTime::now()).to_string()
 }
 
 fn line(event: &Event<'_>) -> Value {
-    let mut fields = Fields(Map::new());
+    let mut fields = Fields::default();
     event.record(&mut fields);
     let Fields(mut line) = fields;
-    let now = humantime::format_rfc3339_millis(SystemTime::now());
-    line.insert("time".into(), now.to_string().into());
+    line.insert("time".into(), now().into());
     let level = event.metadata().level().as_str().to_ascii_lowercase();
     line.insert("level".into(), level.into());
     CURRENT.with_borrow(|origin| {
         if let Some(origin) = origin {
             line.insert("service".into(), origin.service.into());
             line.insert("request_id".into(), origin.request_id.clone().into());
-            if let Some(trace_id) = &origin.trace_id {
-                line.insert("trace_id".into(), trace_id.clone().into());
+            if let Some(trace_id) = origin.trace_id() {
+                line.insert("trace_id".into(), trace_id.into());
             }
         }
     });
     line.into()
 }
 
-/// The fields of an event, its message among them.
-struct Fields(Map<String, Value>);
+/// The fields of an event, its message among them, or of a span.
+#[derive(Default)]
+pub(crate) struct Fields(pub(crate) Map<String, Value>);
 
 impl Fields {
     fn insert(&mut self, field: &Field, value: impl Into<Value>) {
@@ -155,44 +226,31 @@ impl Visit for Fields {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::context::{REQUEST_ID, TRACEPARENT};
     use futures::executor::block_on;
-    use http::{HeaderMap, HeaderValue};
-    use std::sync::{Arc, Mutex};
+    use http::HeaderMap;
 
-    /// Keeps lines instead of writing them.
-    #[derive(Clone, Default)]
-    struct Kept(Arc<Mutex<Vec<Value>>>);
-
-    impl Subscriber for Kept {
-        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-            JsonLines.enabled(metadata)
-        }
-
-        fn event(&self, event: &Event<'_>) {
-            self.0.lock().unwrap().push(line(event));
-        }
-
-        fn new_span(&self, span: &Attributes<'_>) -> Id {
-            JsonLines.new_span(span)
-        }
-
-        fn record(&self, _: &Id, _: &Record<'_>) {}
-        fn record_follows_from(&self, _: &Id, _: &Id) {}
-        fn enter(&self, _: &Id) {}
-        fn exit(&self, _: &Id) {}
+    thread_local! {
+        static WRITTEN: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
     }
 
-    fn lines(write: impl FnOnce()) -> Vec<Value> {
-        let kept = Kept::default();
-        tracing::subscriber::with_default(kept.clone(), write);
-        kept.0.lock().unwrap().clone()
+    /// What is written meanwhile, on a host that takes spans or on one that does not.
+    pub fn written(has_spans: bool, work: impl FnOnce()) -> Vec<String> {
+        let write = |line| WRITTEN.with_borrow_mut(|lines| lines.push(line));
+        tracing::subscriber::with_default(JsonLines { has_spans, write }, work);
+        WRITTEN.take()
     }
 
-    fn context(request_id: &'static str) -> Context {
+    fn lines(work: impl FnOnce()) -> Vec<Value> {
+        let lines = written(false, work);
+        let parsed = lines.iter().map(|line| serde_json::from_str(line).unwrap());
+        parsed.collect()
+    }
+
+    pub fn context(request_id: &'static str) -> Context {
         let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         let headers = HeaderMap::from_iter([
             (REQUEST_ID, HeaderValue::from_static(request_id)),

@@ -76,8 +76,8 @@ impl Attempt<'_> {
         let headers = request.headers_mut();
         headers.insert(REQUEST_ID, self.context.request_id.clone());
         headers.insert(deadline::HEADER, HeaderValue::from(timeout));
-        if let Some(traceparent) = &self.context.traceparent {
-            headers.insert(TRACEPARENT, traceparent.clone());
+        if let Some(place) = self.context.place() {
+            headers.insert(TRACEPARENT, place);
         }
         if let Some(tracestate) = &self.context.tracestate {
             headers.insert(TRACESTATE, tracestate.clone());

@@ -1,4 +1,5 @@
 //! Guests' standard output and error: whole lines into the logs and, unless quiet, the terminal; also to whoever receives telemetry.
+//! Those that are spans go there alone.
 //!
 //! Lines go through a bounded queue to one writer thread, so that a slow terminal or disk never
 //! holds up a request; lines that do not fit are dropped and counted in the log.
@@ -7,7 +8,7 @@ use crate::cli::Format;
 use crate::problems::Problems;
 use crate::telemetry::tasks::Tasks;
 use crate::telemetry::trace::Scope;
-use crate::telemetry::{Telemetry, logs};
+use crate::telemetry::{Telemetry, logs, spans};
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -243,6 +244,12 @@ impl Partial {
     }
 
     fn send(&self, text: Vec<u8>) {
+        // At once: when its request has been answered it may be too late.
+        if let Some(tasks) = &self.tasks
+            && spans::record(&text, tasks)
+        {
+            return;
+        }
         self.logs.send(Line {
             component: self.component.clone(),
             channel: self.channel,

@@ -65,8 +65,8 @@ pub fn asks(headers: &HeaderMap) -> bool {
     headers.get(ASKED).is_some_and(|value| value == "1")
 }
 
-/// `00-<trace>-<span>-<flags>`; a later version may have more after it.
-fn parse(header: &str) -> Option<(TraceId, SpanId, bool)> {
+/// The trace, the span in it and whether it is sampled: `00-<trace>-<span>-<flags>`; a later version may have more after it.
+pub fn parse(header: &str) -> Option<(TraceId, SpanId, bool)> {
     let mut parts = header.split('-');
     let mut hex = |digits: usize| {
         let part = parts.next()?;

@@ -2,6 +2,7 @@
 
 use super::trace::Scope;
 use crate::instance::InstanceState;
+use opentelemetry::{SpanId, TraceId};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use wasmtime::AsContextMut;
@@ -51,6 +52,13 @@ impl Tasks {
             .and_then(|task| known.places.get(&task))
             .or_else(|| known.places.get(&only()?));
         place.cloned().unwrap_or_default()
+    }
+
+    /// The place of the request that the instance was told is this one.
+    pub fn told(&self, trace: TraceId, span: SpanId) -> Option<Scope> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut places = known.places.values();
+        places.find(|place| place.is_told(trace, span)).cloned()
     }
 
     /// The place of the only request there is.

@@ -74,6 +74,7 @@ impl Tracing {
         let trace = Trace {
             came,
             tracing: self.clone(),
+            begun: Instant::now(),
             failed: AtomicBool::new(false),
             forgotten: AtomicBool::new(false),
             spans: Mutex::new(Spans::Waiting(Vec::new())),
@@ -82,6 +83,7 @@ impl Tracing {
             trace: Arc::new(trace),
             component: component.clone(),
             span,
+            told: SpanId::INVALID,
         }))
     }
 
@@ -122,6 +124,8 @@ impl Tracing {
 struct Trace {
     came: TraceContext,
     tracing: Arc<Tracing>,
+    /// When it came to this process.
+    begun: Instant,
     failed: AtomicBool,
     /// Whether what still happens in it is not to be recorded either.
     forgotten: AtomicBool,
@@ -187,6 +191,49 @@ struct Place {
     trace: Arc<Trace>,
     component: Arc<str>,
     span: SpanId,
+    /// The span of the request that is worked on here, which the component was told with it; none outside of components.
+    told: SpanId,
+}
+
+impl Place {
+    /// Something that begins here.
+    fn begin(&self, kind: SpanKind, name: Cow<'static, str>) -> Ended {
+        let came = &self.trace.came;
+        let state = came.state.as_ref();
+        Ended {
+            component: self.component.clone(),
+            trace: came.trace,
+            sampled: came.sampled,
+            state: state.map(|state| String::from_utf8_lossy(state.as_bytes()).into_owned()),
+            id: SpanId::from(rand::random::<u64>().max(1)),
+            parent: self.span,
+            kind,
+            name,
+            start: SystemTime::now(),
+            end: SystemTime::UNIX_EPOCH,
+            attributes: Vec::new(),
+            error: None,
+            link: None,
+        }
+    }
+}
+
+/// Something that has just ended, of which a component alone knows.
+pub struct Happened {
+    /// Its id, as the component says with what it sends meanwhile.
+    pub id: SpanId,
+    /// What it happened for; none where that is the request.
+    pub parent: Option<SpanId>,
+    /// Its kind.
+    pub kind: SpanKind,
+    /// Its name.
+    pub name: String,
+    /// How long it took.
+    pub took: Duration,
+    /// What else is known.
+    pub attributes: Vec<KeyValue>,
+    /// Why it failed, if it did.
+    pub error: Option<String>,
 }
 
 impl Scope {
@@ -201,26 +248,7 @@ impl Scope {
         Span(Kept::Open(Box::new(Open {
             place: place.clone(),
             is_root: false,
-            ended: Ended {
-                component: place.component.clone(),
-                trace: place.trace.came.trace,
-                sampled: place.trace.came.sampled,
-                state: place
-                    .trace
-                    .came
-                    .state
-                    .as_ref()
-                    .map(|state| String::from_utf8_lossy(state.as_bytes()).into_owned()),
-                id: SpanId::from(rand::random::<u64>().max(1)),
-                parent: place.span,
-                kind,
-                name: name(),
-                start: SystemTime::now(),
-                end: SystemTime::UNIX_EPOCH,
-                attributes: Vec::new(),
-                error: None,
-                link: None,
-            },
+            ended: place.begin(kind, name()),
             begun: Instant::now(),
         })))
     }
@@ -234,6 +262,50 @@ impl Scope {
         span
     }
 
+    /// What an instance does for the request of this place, which it was told.
+    pub fn execution(&self, name: impl FnOnce() -> Cow<'static, str>) -> Span {
+        let mut span = self.span(SpanKind::Internal, name);
+        let place = match &mut span.0 {
+            Kept::Nothing => return span,
+            Kept::Place(place) => place,
+            Kept::Open(open) => &mut open.place,
+        };
+        place.told = place.span;
+        span
+    }
+
+    /// Whether this is the request that is worked on here.
+    pub fn is_told(&self, trace: TraceId, span: SpanId) -> bool {
+        let place = self.0.as_ref();
+        place.is_some_and(|place| (place.trace.came.trace, place.told) == (trace, span))
+    }
+
+    /// Records what a component says has happened for the request that it works on here; none where that cannot be.
+    pub fn happened(&self, happened: Happened) -> Option<()> {
+        let place = self.0.as_ref()?;
+        if [place.span, place.told].contains(&happened.id) {
+            return None;
+        }
+        let trace = &place.trace;
+        if trace.forgotten.load(Ordering::Relaxed) {
+            return Some(());
+        }
+        // As with requests; what failed because of one says nothing more.
+        if happened.kind == SpanKind::Client && happened.error.is_some() {
+            trace.failed.store(true, Ordering::Relaxed);
+        }
+        let mut ended = place.begin(happened.kind, happened.name.into());
+        ended.id = happened.id;
+        ended.parent = happened.parent.unwrap_or(place.span);
+        ended.end = ended.start;
+        // Nothing is done for a trace before it is there.
+        ended.start -= happened.took.min(trace.begun.elapsed());
+        ended.attributes = happened.attributes;
+        ended.error = happened.error;
+        trace.end(ended, false);
+        Some(())
+    }
+
     /// The same place, as another component sees it.
     pub fn of(&self, component: &Arc<str>) -> Self {
         Self(self.0.clone().map(|place| Place {
@@ -242,8 +314,8 @@ impl Scope {
         }))
     }
 
-    /// The place of a request that this sends. Where the component has said what it is for, that counts: the same trace
-    /// further down, or another one, for work that it was given by somebody else.
+    /// The place of a request that this sends. Where the component has said what it is for, that counts: a span of its own, or any other of
+    /// the same trace, or another trace, for work that it was given by somebody else.
     pub fn sending(&self, headers: &HeaderMap) -> Sending {
         let Some(place) = &self.0 else {
             return Sending::Here(Self::default());
@@ -253,6 +325,10 @@ impl Scope {
                 let there = place.trace.tracing.enter(&place.component, said);
                 Sending::Elsewhere(there, self.clone())
             }
+            Some(said) if said.span != place.told => Sending::Here(Self(Some(Place {
+                span: said.span,
+                ..place.clone()
+            }))),
             _ => Sending::Here(self.clone()),
         }
     }

@@ -87,6 +87,9 @@ const scenes = {
     for (const service of ["gateway", "orders", "inventory", "payments"]) {
       await waterfall.getByText(service, { exact: true }).first().waitFor();
     }
+    // Of these two nobody knows but the services themselves.
+    await waterfall.getByText("step authorize").first().waitFor();
+    await waterfall.getByText("provider authorize").first().waitFor();
     await waterfall.locator("code", { hasText: "INSERT INTO orders" }).first().waitFor();
     assert.ok((await waterfall.locator("svg.bar rect:not(.track)").count()) > 10);
     noComplaints(page);

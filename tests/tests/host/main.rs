@@ -11,6 +11,7 @@ mod metrics;
 mod redis;
 mod register;
 mod routing;
+mod spans;
 mod start;
 mod streams;
 mod telemetry;

@@ -7,11 +7,11 @@ use souk_tests::{Host, Launch, Otlp, Reply, Span, eventually, skipped, souk_only
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+pub const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const SAMPLED: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 /// The fixtures, which tell `receiver` everything at once.
-fn told(receiver: &str) -> Launch {
+pub fn told(receiver: &str) -> Launch {
     Launch::fixtures()
         .env("OTEL_EXPORTER_OTLP_ENDPOINT", receiver)
         .env("OTEL_BSP_SCHEDULE_DELAY", "50")
@@ -22,13 +22,13 @@ fn get(host: &Host, path: &str, header: (&str, &str)) -> Reply {
 }
 
 /// The only span like this.
-fn only(spans: &[Span], is_it: impl Fn(&Span) -> bool) -> &Span {
+pub fn only(spans: &[Span], is_it: impl Fn(&Span) -> bool) -> &Span {
     let found: Vec<_> = spans.iter().filter(|span| is_it(span)).collect();
     assert_eq!(found.len(), 1, "{spans:#?}");
     found[0]
 }
 
-fn is_server_of(service: &str) -> impl Fn(&Span) -> bool {
+pub fn is_server_of(service: &str) -> impl Fn(&Span) -> bool {
     move |span| span.kind == SpanKind::Server && span.service == service
 }
 

@@ -1,9 +1,12 @@
 //! The service `payments` on its own, with either provider: the sandbox, and the one that speaks to a card processor.
 
 use nix::sys::signal::Signal;
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use reqwest::blocking::Client;
 use serde_json::{Value, json};
-use souk_tests::{Books, Host, Launch, Mishap, PROCESSOR_KEY, Processor, Reply, client, souk_only};
+use souk_tests::{
+    Books, Host, Launch, Mishap, Otlp, PROCESSOR_KEY, Processor, Reply, Span, client, souk_only,
+};
 use souk_tokens::{Claims, Key};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -36,13 +39,14 @@ impl Payments {
     }
 
     fn with_processor_at(url: &str, key: &str) -> Self {
-        let launch = Launch::of("components/providers/http/spin.toml");
-        Self::start(
-            launch
-                .env("SPIN_VARIABLE_PAYMENT_PROVIDER_URL", url)
-                .env("SPIN_VARIABLE_PAYMENT_PROVIDER_KEY", key)
-                .env("SPIN_VARIABLE_PAYMENT_PROVIDER_TIMEOUT", "500"),
-        )
+        Self::start(Self::of_processor(url, key))
+    }
+
+    fn of_processor(url: &str, key: &str) -> Launch {
+        Launch::of("components/providers/http/spin.toml")
+            .env("SPIN_VARIABLE_PAYMENT_PROVIDER_URL", url)
+            .env("SPIN_VARIABLE_PAYMENT_PROVIDER_KEY", key)
+            .env("SPIN_VARIABLE_PAYMENT_PROVIDER_TIMEOUT", "500")
     }
 
     fn with_sandbox(settings: &str) -> Self {
@@ -175,6 +179,36 @@ fn a_processor_authorizes_captures_and_refunds() {
     let mut keys: Vec<_> = asked.iter().map(|asked| &asked.key).collect();
     keys.dedup();
     assert_eq!(keys.len(), 4, "each operation has a key of its own");
+}
+
+#[test]
+fn a_trace_shows_what_the_provider_is_asked_and_how_it_fares() {
+    souk_only!();
+    let (processor, otlp) = (Processor::start(), Otlp::start());
+    let launch = Payments::of_processor(&processor.url, PROCESSOR_KEY);
+    let payments = Payments::start(launch.env("OTEL_EXPORTER_OTLP_ENDPOINT", &otlp.url));
+    let (order, purchase) = (order(), payments.purchase(GOOD));
+    processor.next([Mishap::Refused(429)]);
+    payments.post(&order, "authorize", &purchase);
+
+    let one = |is_it: &dyn Fn(&Span) -> bool| {
+        let spans = otlp.trace_with(is_it);
+        spans.into_iter().find(is_it).unwrap()
+    };
+    let asked = one(&|span| span.name == "provider tokenize");
+    assert_eq!((asked.get("outcome"), &asked.error), ("approved", &None));
+    let asked = one(&|span| span.name == "provider authorize");
+    assert_eq!(
+        (&*asked.service, asked.kind),
+        ("payments", SpanKind::Client)
+    );
+    assert_eq!(asked.get("peer.service"), "provider");
+    assert_eq!(asked.get("outcome"), "unavailable");
+    assert_eq!(asked.error.as_deref(), Some("unavailable"));
+    let was_sent = |span: &Span| span.get("url.full").starts_with(&processor.url);
+    let sent = one(&|span| span.trace == asked.trace && was_sent(span));
+    assert_eq!(sent.parent, asked.parent, "they stand beside each other");
+    assert!((asked.start..asked.end).contains(&sent.start));
 }
 
 #[test]

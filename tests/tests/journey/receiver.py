@@ -18,6 +18,7 @@ def spans(request):
                     "span_id": span.span_id.hex(),
                     "parent_id": span.parent_span_id.hex(),
                     "service": said["service.name"],
+                    "name": span.name,
                     "kind": Span.SpanKind.Name(span.kind).removeprefix("SPAN_KIND_").lower(),
                     "offset_ms": span.start_time_unix_nano / 1e6,
                     "duration_ms": (span.end_time_unix_nano - span.start_time_unix_nano) / 1e6,

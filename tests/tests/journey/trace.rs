@@ -13,8 +13,29 @@ use souk_tests::{
 };
 use uuid::Uuid;
 
-/// The services of a checkout, in the order in which it comes to them. (The provider of payments is a part of `payments`: the two are one component.)
-const IN_ORDER: [&str; 5] = ["gateway", "orders", "products", "payments", "inventory"];
+/// The services of a checkout, in the order in which it comes to them, and the provider, which is a part of `payments`.
+const IN_ORDER: [&str; 6] = [
+    "gateway",
+    "orders",
+    "products",
+    "payments",
+    "provider",
+    "inventory",
+];
+
+/// What is asked of the provider, each in a request of its own.
+const OF_THE_PROVIDER: [&str; 3] = [
+    "provider tokenize",
+    "provider authorize",
+    "provider capture",
+];
+
+/// What the saga does, and whom it calls for that.
+const STEPS: [(&str, &[&str]); 3] = [
+    ("step reserve", &["inventory"]),
+    ("step authorize", &["payments"]),
+    ("step capture and commit", &["inventory", "payments"]),
+];
 
 /// Those that are told what happened, in no order.
 const TOLD: [&str; 3] = ["carts", "events", "notifications"];
@@ -37,6 +58,7 @@ struct Span {
     span_id: String,
     parent_id: String,
     service: String,
+    name: String,
     kind: String,
     offset_ms: f64,
     duration_ms: f64,
@@ -167,6 +189,8 @@ fn judge(traces: &[Vec<Span>; CHECKOUTS]) {
         let mut told = services.split_off(IN_ORDER.len());
         told.sort_unstable();
         assert_eq!((&services[..], &told[..]), (&IN_ORDER[..], &TOLD[..]));
+        judge_the_provider(spans);
+        judge_the_steps(spans);
         gap_between_services(spans) / root.duration_ms
     });
     let least = gaps.iter().copied().fold(f64::INFINITY, f64::min);
@@ -184,17 +208,79 @@ fn root_of(spans: &[Span]) -> &Span {
     }
 }
 
-/// The services that the trace came to, each where it did first.
+/// The services that the trace came to, each where it did first, and the provider.
 fn services_of(spans: &[Span]) -> Vec<&str> {
-    let mut served: Vec<_> = spans.iter().filter(|span| span.kind == "server").collect();
-    served.sort_by(|a, b| a.offset_ms.total_cmp(&b.offset_ms));
     let mut services = Vec::new();
-    for span in served {
-        if !services.contains(&&*span.service) {
-            services.push(&*span.service);
+    for span in in_order(spans) {
+        let service = match () {
+            () if span.name.starts_with("provider ") => "provider",
+            () if span.kind == "server" => &span.service,
+            () => continue,
+        };
+        if !services.contains(&service) {
+            services.push(service);
         }
     }
     services
+}
+
+fn in_order(spans: &[Span]) -> Vec<&Span> {
+    let mut spans: Vec<_> = spans.iter().collect();
+    spans.sort_by(|a, b| a.offset_ms.total_cmp(&b.offset_ms));
+    spans
+}
+
+/// Fails unless the provider's part is there, below `payments` and within its time.
+fn judge_the_provider(spans: &[Span]) {
+    let asked = in_order(spans);
+    let asked: Vec<_> = asked
+        .into_iter()
+        .filter(|span| span.name.starts_with("provider "))
+        .collect();
+    let names: Vec<_> = asked.iter().map(|span| &*span.name).collect();
+    assert_eq!(names, OF_THE_PROVIDER);
+    for span in asked {
+        assert_eq!((&*span.service, &*span.kind), ("payments", "client"));
+        let request = parent_of(spans, parent_of(spans, span));
+        assert_eq!((&*request.service, &*request.kind), ("payments", "server"));
+        assert!(request.has_within(span), "{request:#?} {span:#?}");
+    }
+}
+
+/// Fails unless each step of the saga is there, in order, with the calls it made within its time.
+fn judge_the_steps(spans: &[Span]) {
+    let steps = in_order(spans);
+    let steps = steps
+        .into_iter()
+        .filter(|span| span.name.starts_with("step "));
+    let with_calls = steps.map(|step| {
+        let calls = in_order(spans);
+        let calls = calls.into_iter().filter(|it| it.parent_id == step.span_id);
+        let mut called: Vec<_> = calls
+            .inspect(|call| assert!(step.has_within(call), "{step:#?} {call:#?}"))
+            .filter_map(|call| spans.iter().find(|it| it.parent_id == call.span_id))
+            .map(|served| &*served.service)
+            .collect();
+        called.sort_unstable();
+        (&*step.name, called)
+    });
+    let with_calls: Vec<_> = with_calls.collect();
+    let expected = STEPS.map(|(step, called)| (step, called.to_vec()));
+    assert_eq!(with_calls, expected);
+}
+
+fn parent_of<'a>(spans: &'a [Span], span: &Span) -> &'a Span {
+    let parent = spans.iter().find(|it| it.span_id == span.parent_id);
+    parent.unwrap_or_else(|| panic!("{span:#?} has no parent"))
+}
+
+impl Span {
+    /// Whether another one is within its time, as far as times are not rounded.
+    fn has_within(&self, part: &Self) -> bool {
+        const ROUNDED: f64 = 0.1;
+        let end = |span: &Self| span.offset_ms + span.duration_ms;
+        self.offset_ms <= part.offset_ms + ROUNDED && end(part) <= end(self) + ROUNDED
+    }
 }
 
 /// For how long calls were neither with the caller nor with the callee, in milliseconds.

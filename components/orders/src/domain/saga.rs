@@ -140,6 +140,11 @@ impl Step {
         }
     }
 
+    /// What a trace calls it.
+    pub fn title(self) -> String {
+        format!("step {}", self.names().join(" and "))
+    }
+
     pub fn is_undoing(self) -> bool {
         matches!(self, Self::UndoPayment | Self::UndoStock)
     }

@@ -93,9 +93,10 @@ impl Span {
         self.attributes.get("db.query.text")?.as_str()
     }
 
-    /// What it was about, for a request: the path, and how it was answered.
+    /// What it was about, for a request: the path, and how it was answered; for what a service says itself: how it went.
     pub fn detail(&self) -> String {
-        let path = self.attributes.get("url.path").and_then(Value::as_str);
+        let said = |name| self.attributes.get(name).and_then(Value::as_str);
+        let path = said("url.path").or_else(|| said("outcome"));
         let status = self.attributes.get("http.response.status_code");
         let status = status.and_then(Value::as_i64);
         let status = status.map_or(String::new(), |status| format!(" {status}"));
@@ -397,5 +398,8 @@ pub mod tests {
             .attributes
             .insert("http.response.status_code".into(), 201.into());
         assert_eq!(request.detail(), "/api/orders 201");
+        let mut call = span("b", None, 0.0, 1.0);
+        call.attributes.insert("outcome".into(), "declined".into());
+        assert_eq!(call.detail(), "declined");
     }
 }

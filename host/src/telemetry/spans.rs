@@ -1,0 +1,102 @@
+//! Spans that components make themselves, of what the host does not see, such as calls between the parts of a component.
+//!
+//! They come as lines that begin with `{"span":`, as our services write them where the environment has [`VARIABLE`]. A line says which request it is of by
+//! the `traceparent` that the host gave that request to the instance with, so that those of other requests, and of other traces, are none. It is
+//! written when the span ends: the host's clock is asked then, and the line says only how long it took. A line that is no span is one of the log.
+
+use super::context;
+use super::tasks::Tasks;
+use super::trace::Happened;
+use opentelemetry::trace::SpanKind;
+use opentelemetry::{KeyValue, SpanId, Value as Attribute};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use std::time::Duration;
+
+/// The variable of the environment that is there where spans are taken.
+pub const VARIABLE: &str = "SOUK_SPANS";
+
+/// What their lines begin with, so that no other line has to be read.
+const BEGINNING: &[u8] = br#"{"span":"#;
+
+/// Bytes of a line that is one: spans wait in memory, and this bounds all that is in them.
+const MAX_LINE: usize = 2048;
+/// Attributes of a span, since each of them takes more memory than its place in the line.
+const MAX_ATTRIBUTES: usize = 32;
+
+#[derive(Deserialize)]
+struct Line {
+    span: Said,
+}
+
+/// A span, as a component says it.
+#[derive(Deserialize)]
+struct Said {
+    /// Of which request.
+    traceparent: String,
+    id: String,
+    /// The span of the component that it is in.
+    parent: Option<String>,
+    name: String,
+    kind: String,
+    duration_ns: u64,
+    /// Why it failed, if it did.
+    error: Option<String>,
+    attributes: Map<String, Value>,
+}
+
+/// Records the span that a line of an instance is, if it is one.
+pub fn record(line: &[u8], tasks: &Tasks) -> bool {
+    if !line.starts_with(BEGINNING) || line.len() > MAX_LINE {
+        return false;
+    }
+    let line = serde_json::from_slice(line);
+    line.is_ok_and(|Line { span }| span.record(tasks).is_some())
+}
+
+impl Said {
+    fn record(self, tasks: &Tasks) -> Option<()> {
+        let (trace, span, _) = context::parse(&self.traceparent)?;
+        let place = tasks.told(trace, span)?;
+        let parent = match self.parent {
+            Some(parent) => Some(id(&parent)?),
+            None => None,
+        };
+        // Whose it is the host says.
+        let attributes = self.attributes.into_iter();
+        let attributes = attributes.filter(|(name, _)| name != "component_id");
+        place.happened(Happened {
+            id: id(&self.id)?,
+            parent,
+            kind: match self.kind.as_str() {
+                "client" => SpanKind::Client,
+                _ => SpanKind::Internal,
+            },
+            name: self.name,
+            took: Duration::from_nanos(self.duration_ns),
+            attributes: attributes
+                .take(MAX_ATTRIBUTES)
+                .map(|(name, value)| KeyValue::new(name, attribute(value)))
+                .collect(),
+            error: self.error,
+        })
+    }
+}
+
+fn id(hex: &str) -> Option<SpanId> {
+    let id = SpanId::from_hex(hex).ok()?;
+    (hex.len() == 16 && id != SpanId::INVALID).then_some(id)
+}
+
+/// Lists and objects stay JSON.
+fn attribute(value: Value) -> Attribute {
+    match value {
+        Value::String(text) => text.into(),
+        Value::Bool(yes) => yes.into(),
+        Value::Number(number) => match number.as_i64() {
+            Some(number) => number.into(),
+            None => number.as_f64().unwrap_or_default().into(),
+        },
+        other => other.to_string().into(),
+    }
+}
