@@ -10,11 +10,15 @@ use souk_chassis::page;
 
 use super::latency::{BOUNDS_NS, Histogram};
 use super::logs::{LEVELS, severity};
+use super::spans::KINDS;
 
 /// Which traces are asked for.
 #[derive(Debug)]
 pub struct TraceFilter {
     pub service: Option<String>,
+    /// The service whose call it answers.
+    pub caller: Option<String>,
+    pub kind: Option<String>,
     pub route: Option<String>,
     pub attribute: Option<(String, String)>,
     pub status: Option<String>,
@@ -34,6 +38,8 @@ impl FromFields for TraceFilter {
     fn from_fields(fields: &mut Fields) -> Self {
         Self {
             service: fields.optional("service", fields::line(1..=200)),
+            caller: fields.optional("caller", fields::line(1..=200)),
+            kind: fields.optional("kind", fields::one_of(KINDS)),
             route: fields.optional("route", fields::line(1..=200)),
             attribute: fields.optional("attribute", attribute()),
             status: fields.optional("status", fields::one_of(&["ok", "error"])),
@@ -54,7 +60,8 @@ impl FromFields for TraceFilter {
 impl TraceFilter {
     /// Whether a single span has to be as asked; else the trace as a whole.
     pub fn is_of_a_span(&self) -> bool {
-        self.service.is_some() || self.route.is_some() || self.attribute.is_some()
+        let of_a_span = [&self.service, &self.caller, &self.kind, &self.route];
+        of_a_span.iter().any(|it| it.is_some()) || self.attribute.is_some()
     }
 }
 
@@ -117,6 +124,7 @@ pub struct LogFilter {
     pub text: Option<String>,
     pub trace_id: Option<String>,
     pub request_id: Option<String>,
+    pub attribute: Option<(String, String)>,
     pub time: Between,
     /// Where the page before ended.
     pub before: Option<i64>,
@@ -134,6 +142,7 @@ impl FromFields for LogFilter {
             text: fields.optional("q", fields::line(1..=200)),
             trace_id: fields.optional("trace_id", fields::line(1..=64)),
             request_id: fields.optional("request_id", fields::line(1..=200)),
+            attribute: fields.optional("attribute", attribute()),
             time: Between::from_fields(fields),
             before: fields.optional("cursor", page::cursor()),
             after: fields.optional("after", page::cursor()),

@@ -26,6 +26,11 @@ fn traces_are_found_by_what_their_spans_are() {
     assert_eq!(found("min_ms=100"), [2]);
     assert_eq!(found("max_ms=100"), [1]);
     assert_eq!(found("service=carts&max_ms=10"), [2]);
+    assert_eq!(found("service=orders&kind=internal"), [2]);
+    assert_eq!(found("service=carts&kind=internal"), [0; 0]);
+    assert_eq!(found("caller=orders"), [2]);
+    assert_eq!(found("service=carts&caller=orders&status=ok"), [2]);
+    assert_eq!(found("caller=carts"), [0; 0]);
     assert_eq!(found("request_id=r2"), [2]);
     assert_eq!(found("request_id=r3"), [0; 0]);
     assert_eq!(
@@ -131,6 +136,8 @@ fn logs_are_found_by_who_how_and_what() {
     assert_eq!(messages("q=thing"), ["one Thing"]);
     assert_eq!(messages("request_id=r1").len(), 3);
     assert_eq!(messages("trace_id=none"), [""; 0]);
+    assert_eq!(messages("attribute=request_id%3Dr1&level=error"), ["three"]);
+    assert_eq!(messages("attribute=request_id%3Dr"), [""; 0]);
     assert_eq!(messages("to=2000-01-01T00:00:00Z"), [""; 0]);
     let page = get("/api/ops/logs?limit=2");
     let cursor = page["next_cursor"].as_str().unwrap();
