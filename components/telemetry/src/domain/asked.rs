@@ -93,26 +93,10 @@ pub struct Between {
 impl FromFields for Between {
     fn from_fields(fields: &mut Fields) -> Self {
         Self {
-            from_ns: fields.optional("from", moment()),
-            to_ns: fields.optional("to", moment()),
+            from_ns: fields.optional("from", fields::moment()),
+            to_ns: fields.optional("to", fields::moment()),
         }
     }
-}
-
-fn moment() -> impl Rule<String, i64> {
-    // No month is shorter than this has it, so whatever fits is a time.
-    const DAY: &str = "(19[7-9]|20[0-9])[0-9]-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])";
-    const TIME: &str = "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,9})?";
-    fields::rule(
-        || json!({"type": "string", "pattern": format!("^{DAY}T{TIME}Z$")}),
-        |text: String| {
-            let since_1970 = humantime::parse_rfc3339(&text).ok();
-            let since_1970 =
-                since_1970.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
-            let ns = since_1970.and_then(|time| time.as_nanos().try_into().ok());
-            ns.ok_or_else(|| "must be a time in UTC, such as 2026-01-31T12:00:00Z".into())
-        },
-    )
 }
 
 /// Which log records are asked for.
