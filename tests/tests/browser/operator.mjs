@@ -107,12 +107,19 @@ async function waysOn(page) {
   return [...ways.values()];
 }
 
+const amount = (text) => parseFloat(text.match(/\d[\d.]*/)?.[0] ?? "0");
+
+async function sumOf(cells) {
+  const texts = await cells.allTextContents();
+  return texts.reduce((sum, text) => sum + amount(text), 0);
+}
+
 // Follows a number until it and the page that it leads to say the same: things happen in between.
 async function agree(page, path, numberOn, counted) {
   for (let tries = 0; ; tries++) {
     await page.goto(path);
     const link = await numberOn(page);
-    const number = (await link.count()) ? parseInt(await link.textContent(), 10) : 0;
+    const number = (await link.count()) ? amount(await link.textContent()) : 0;
     if (number > 0) {
       await link.click();
       const there = await counted();
@@ -131,6 +138,20 @@ const inTable = (name, words, column) => async (page) => {
   const row = table.locator("tbody tr").filter({ hasText: words }).first();
   return row.locator("> *").nth(columns.indexOf(column)).getByRole("link");
 };
+
+// What is measured is listed, though perhaps more of it than the number says.
+async function leadsSomewhere(page, path, numberOn) {
+  for (let tries = 0; ; tries++) {
+    await page.goto(path);
+    const link = await numberOn(page);
+    if (await link.count()) {
+      await link.click();
+      if (await page.locator("main tbody tr").count()) return;
+    }
+    assert.ok(tries < 100, `${path} leads to nothing: ${page.url()}`);
+    await page.waitForTimeout(300);
+  }
+}
 
 // As many traces of failed requests to the gateway are listed as it is said to have failed in.
 async function failuresAgree(page, token) {
@@ -261,10 +282,11 @@ const scenes = {
     await agree(page, "/console/events/dead-letters", inTable("Dead letters", "notifications", "Tries"), () => page.locator("ol.log > li").count());
     await agree(page, "/console", inTile("Unfinished checkouts"), rows);
     const product = order.items[0].product_id;
-    await agree(page, "/console/stock", inTable("Stock", order.items[0].name, "Promised"), async () => {
-      const promised = await page.locator("main tbody td.digits").allTextContents();
-      return promised.reduce((sum, one) => sum + parseInt(one, 10), 0);
-    });
+    const amounts = () => sumOf(page.locator("main tbody td.digits"));
+    await agree(page, "/console/stock", inTable("Stock", order.items[0].name, "Promised"), amounts);
+    await agree(page, "/console", inTile("Money taken"), amounts);
+    await leadsSomewhere(page, "/console/services", inTable("Services", "orders", "Answers within"));
+    await leadsSomewhere(page, "/console/map", inTable("Calls between services", "gateway", "p99"));
     await failuresAgree(page, operators);
 
     await until(page, `/console/orders/${order.id}`, tracesOf(page));

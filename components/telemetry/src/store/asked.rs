@@ -48,10 +48,11 @@ pub async fn traces(filter: &TraceFilter) -> Result<Vec<Summary>, Error> {
     const SQL: &str = concat!(
         "SELECT ",
         summary!(),
-        " FROM traces WHERE start_ns BETWEEN ?1 AND ?2 AND (start_ns, trace_id) < (?3, ?4) ",
+        " FROM traces WHERE start_ns BETWEEN ?1 AND ?2 AND end_ns >= ?17 AND (start_ns, trace_id) < (?3, ?4) ",
         "AND (?5 IS NULL OR trace_id IN (SELECT trace_id FROM spans WHERE request_id = ?5 ",
         "UNION ALL SELECT trace_id FROM logs WHERE request_id = ?5)) ",
         "AND iif(?6, EXISTS (SELECT 1 FROM spans WHERE spans.trace_id = traces.trace_id ",
+        "AND spans.start_ns BETWEEN ?17 AND ?2 ",
         "AND (?7 IS NULL OR spans.service = ?7) AND (?8 IS NULL OR spans.route = ?8) ",
         "AND (?9 IS NULL OR spans.failed = (?9 = 'error')) AND spans.duration_ns BETWEEN ?10 AND ?11 ",
         "AND (?15 IS NULL OR spans.kind = ?15) AND (?16 IS NULL OR spans.route IS NOT NULL AND EXISTS (SELECT 1 FROM spans AS caller ",
@@ -63,8 +64,11 @@ pub async fn traces(filter: &TraceFilter) -> Result<Vec<Summary>, Error> {
     );
     let (before_ns, before_id) = filter.before.clone().unwrap_or((i64::MAX, String::new()));
     let (name, value) = filter.attribute.clone().unzip();
-    let parameters: [Value; 16] = [
-        filter.time.from_ns.unwrap_or(0).into(),
+    let from_ns = filter.time.from_ns.unwrap_or(0);
+    // A trace may have begun long before the span: events are delivered, and checkouts taken up, in the trace they are of.
+    let begun_ns = if filter.is_of_a_span() { 0 } else { from_ns };
+    let parameters: [Value; 17] = [
+        begun_ns.into(),
         filter.time.to_ns.unwrap_or(i64::MAX).into(),
         before_ns.into(),
         before_id.into(),
@@ -80,6 +84,7 @@ pub async fn traces(filter: &TraceFilter) -> Result<Vec<Summary>, Error> {
         (filter.limit + 1).into(),
         filter.kind.as_deref().into(),
         filter.caller.as_deref().into(),
+        from_ns.into(),
     ];
     DATABASE.read(SQL, parameters).await
 }

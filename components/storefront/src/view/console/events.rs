@@ -184,13 +184,13 @@ fn standing_cells(one: &Standing) -> Markup {
     let oldest = if one.held > 0 { &held } else { &next };
     let dead = link(DEAD_LETTERS, &[("consumer", &one.consumer)]);
     let waiting = duration(one.waiting_ms as f64);
-    let of = |what: &str| format!("{what} of {}", one.consumer);
+    let of = |what: &str| format!("{what}, {}", one.consumer);
     html! {
-        td class="digits" { (counted(&next, one.behind, &of("events before the end of the log, place"))) }
-        td class="digits" { (counted(&held, one.held, &of("held back, events"))) }
-        td class="digits" { (counted(oldest, waiting, &of("waiting, oldest event"))) }
+        td class="digits" { (counted(&next, one.behind, &of("events behind"))) }
+        td class="digits" { (counted(&held, one.held, &of("events held back"))) }
+        td class="digits" { (counted(oldest, waiting, &of("that the oldest waits"))) }
         td class="digits" { (counted(&dead, one.dead, &of("dead letters"))) }
-        td class="digits" { (counted(&link(EVENTS, &[("position", &at)]), &at, &of("position"))) }
+        td class="digits" { (counted(&link(EVENTS, &[("position", &at)]), &at, &of("reached in the log"))) }
     }
 }
 

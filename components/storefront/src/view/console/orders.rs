@@ -138,11 +138,11 @@ impl Console {
             p class="actions" {
                 (tag(saga.tone(), &saga.state))
                 @if let Some(due) = &saga.due_at {
-                    span { "at the step " strong { (saga.step) } ", try " (counted("#tries", saga.attempt, "of this step")) ", due " (time(due)) }
+                    span { "at the step " strong { (saga.step) } ", try " (counted("#checkout", saga.attempt, "of this step")) ", due " (time(due)) }
                 }
             }
             (self.retry_form(saga))
-            div id="tries" { (table("What happened", &["When", "Step", "What became of it", "Try", "Details"], rows)) }
+            (table("What happened", &["When", "Step", "What became of it", "Try", "Details"], rows))
         }
     }
 
