@@ -5,15 +5,20 @@ use http::StatusCode;
 use serde_json::Value;
 use souk_chassis::fields::{self, Fields, FromFields};
 use souk_chassis::gauges::Gauge;
+use souk_chassis::page::Part;
 use souk_chassis::{Admin, Context, FieldError, Json, Page, Path, Problem, Query, json_body, page};
 use souk_events::{EVENT_LIMIT, Event, source};
 
 use crate::delivery;
-use crate::domain::{DeadLetter, Logged, Standing};
+use crate::domain::{DeadLetter, HeldBack, Logged, Standing};
+use crate::settings;
 use crate::store::{self, Appended};
 
 /// How many events a batch can have.
 const MOST_EVENTS: usize = 500;
+
+/// No log comes to a position beyond this one, up to which Redis, too, counts without rounding.
+const LAST: i64 = (1 << 53) - 1;
 
 /// One event, or a list of them.
 pub struct Batch(Vec<Event>);
@@ -75,6 +80,10 @@ pub struct EventFilter {
     pub kind: Option<String>,
     pub subject: Option<String>,
     pub source: Option<String>,
+    /// The one at this position.
+    pub position: Option<i64>,
+    /// Those that come after this position.
+    pub after: Option<i64>,
     pub before: Option<i64>,
     pub limit: i64,
 }
@@ -85,6 +94,8 @@ impl FromFields for EventFilter {
             kind: fields.optional("type", fields::line(1..=100)),
             subject: fields.optional("subject", fields::line(1..=200)),
             source: fields.optional("source", fields::line(1..=200)),
+            position: fields.optional("position", fields::whole_number(0..=LAST)),
+            after: fields.optional("after", fields::whole_number(0..=LAST)),
             before: fields.optional("cursor", page::cursor()),
             limit: fields
                 .optional("limit", page::limit())
@@ -94,6 +105,17 @@ impl FromFields for EventFilter {
 }
 
 impl EventFilter {
+    /// The positions between which they are, without these two.
+    pub fn between(&self) -> (i64, i64) {
+        let (from, to) = match self.position {
+            Some(position) => (position, position),
+            None => (0, LAST),
+        };
+        let after = self.after.map_or(from - 1, |after| after.max(from - 1));
+        let before = self.before.map_or(to + 1, |before| before.min(to + 1));
+        (after, before)
+    }
+
     /// Whether an event is one of those; where it is in the log aside.
     pub fn fits(&self, event: &Event) -> bool {
         let fits =
@@ -123,6 +145,24 @@ pub async fn subscriptions(_: Admin) -> Result<Json<Page<Standing>>, Problem> {
     Ok(Json(Page::whole(store::standings().await?)))
 }
 
+/// `GET /api/ops/subscriptions/{consumer}/held`
+pub async fn held(
+    _: Admin,
+    Path(consumer): Path<String>,
+    Query(part): Query<Part<i64>>,
+) -> Result<Json<Page<HeldBack>>, Problem> {
+    let mut subscriptions = settings::subscriptions()?.iter();
+    if !subscriptions.any(|it| it.consumer == consumer) {
+        return Err(nobody(&consumer));
+    }
+    let held = store::held(&consumer, &part).await?;
+    Ok(Json(Page::new(held, part.limit, |last| last.position)))
+}
+
+fn nobody(consumer: &str) -> Problem {
+    Problem::not_found(format!("nobody called {consumer} listens"))
+}
+
 /// Where in the log a consumer is to go on.
 pub struct Replay {
     from: i64,
@@ -142,13 +182,12 @@ pub async fn replay(
     Path(consumer): Path<String>,
     Json(Replay { from }): Json<Replay>,
 ) -> Result<Json<Standing>, Problem> {
-    let missing = || Problem::not_found(format!("nobody called {consumer} listens"));
     if !store::replay(&consumer, from).await? {
-        return Err(missing());
+        return Err(nobody(&consumer));
     }
     let standings = store::standings().await?.into_iter();
     let mut standings = standings.filter(|standing| standing.consumer == consumer);
-    standings.next().map(Json).ok_or_else(missing)
+    standings.next().map(Json).ok_or_else(|| nobody(&consumer))
 }
 
 /// Which dead letters are asked for.

@@ -7,16 +7,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::future::join_all;
 use futures::stream::{self, StreamExt};
 use http::Method;
 use souk_chassis::background::{self, Every, now};
-use souk_chassis::{Context, Problem};
+use souk_chassis::{Context, Problem, log};
 use souk_events::Event;
 use uuid::Uuid;
 
 use crate::clients::deliver;
-use crate::domain::{self, Failure, Item, Origin, Outcome, Progress, Subscription};
+use crate::domain::{self, Failure, Hold, Item, Origin, Outcome, Progress, State, Subscription};
 use crate::settings;
 use crate::store::{self, Claimed, Lease, Work};
 
@@ -145,11 +146,33 @@ async fn bring_forward(
             most_attempts,
             now(),
         );
-        match store::progress(consumer, lease, &work, &progress, now() + LEASE).await? {
+        let lease = store::progress(consumer, lease, &work, &progress, now() + LEASE).await?;
+        if lease != Lease::Lost {
+            tell(context, consumer, &items, &progress);
+        }
+        match lease {
             Lease::Held => failures = 0,
             Lease::Ended => return Ok(progress.rest.map(|(_, due_at)| due_at)),
             Lease::Lost => return Ok(None),
         }
+    }
+}
+
+/// Writes a line for each try that is counted, in the trace that the event belongs to: there are as many as tries.
+fn tell(context: &Context, consumer: &str, items: &[Item], progress: &Progress) {
+    for item in items {
+        let mut holds = progress.hold.iter();
+        let tried = |it: &&Hold| it.position == item.position && it.state != State::Waiting;
+        let Some(hold) = holds.find(tried) else {
+            continue;
+        };
+        let letter = domain::letter_id(consumer, hold.position);
+        let (kind, attempt) = (&*item.event.kind, hold.attempts);
+        let why = hold.reason.as_deref().unwrap_or_default();
+        let context = context.on_behalf_of(None, item.event.traceparent.as_deref());
+        let line =
+            async { tracing::warn!(letter, kind, attempt, error = why, "an event was not taken") };
+        log::within(&context, line).now_or_never();
     }
 }
 

@@ -272,6 +272,48 @@ pub struct Standing {
     pub last_error: Option<String>,
 }
 
+/// An event that is held back for a consumer.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct HeldBack {
+    /// `<consumer>-<position>`, as its dead letter would be called.
+    pub id: String,
+    /// Where it is in the log.
+    pub position: i64,
+    pub state: State,
+    /// How often it was tried.
+    pub attempts: i64,
+    /// When it is tried again; none while it waits for the one before it.
+    pub due_at: Option<String>,
+    /// What the consumer said the last time.
+    pub reason: Option<String>,
+    /// When it was first held back.
+    pub since: String,
+    /// The event.
+    pub event: Event,
+}
+
+impl HeldBack {
+    /// What is held back of this consumer, since a moment.
+    pub fn new(consumer: &str, hold: Hold, since: i64, event: Event) -> Self {
+        let is_tried = hold.state == State::Retrying;
+        Self {
+            id: letter_id(consumer, hold.position),
+            position: hold.position,
+            state: hold.state,
+            attempts: hold.attempts,
+            due_at: is_tried.then(|| rfc3339(hold.due_at)),
+            reason: hold.reason,
+            since: rfc3339(since),
+            event,
+        }
+    }
+}
+
+/// What an event is called that a consumer does not take.
+pub fn letter_id(consumer: &str, position: i64) -> String {
+    format!("{consumer}-{position}")
+}
+
 /// An event that a consumer did not take, and that is not tried any more by itself.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct DeadLetter {

@@ -13,12 +13,13 @@ mod domain;
 mod settings;
 mod store;
 
+use souk_chassis::page::Part;
 use souk_chassis::{Page, Routes, Service, gauges, get, post};
 use souk_events::Event;
 use spin_sdk::http::{IntoResponse, Request};
 
 use api::{EventFilter, LetterFilter, Replay};
-use domain::{DeadLetter, Logged, Standing};
+use domain::{DeadLetter, HeldBack, Logged, Standing};
 use store::Appended;
 
 /// The service.
@@ -51,6 +52,13 @@ fn routes() -> Routes {
                 .summary("How far the consumers have come")
                 .for_admins()
                 .returns::<Page<Standing>>(200),
+        )
+        .route(
+            get("/api/ops/subscriptions/{consumer}/held", api::held)
+                .summary("Events that are held back for a consumer, and tried again, in the order of the log")
+                .for_admins()
+                .query::<Part<i64>>()
+                .returns::<Page<HeldBack>>(200),
         )
         .route(
             post("/api/ops/subscriptions/{consumer}/replay", api::replay)

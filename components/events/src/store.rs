@@ -6,10 +6,11 @@ mod redis;
 mod sqlite;
 
 use souk_chassis::Problem;
+use souk_chassis::page::Part;
 use souk_events::Event;
 
 use crate::api::{EventFilter, LetterFilter};
-use crate::domain::{DeadLetter, Item, Logged, Progress, Standing, Subscription};
+use crate::domain::{DeadLetter, HeldBack, Item, Logged, Progress, Standing, Subscription};
 use crate::settings::{self, Broker};
 
 pub use redis::Redis;
@@ -185,6 +186,14 @@ pub async fn standings() -> Result<Vec<Standing>, Error> {
     match settings::broker().await? {
         Broker::Sqlite => Ok(sqlite::standings(settings::subscriptions()?).await?),
         Broker::Redis(redis) => redis.standings(settings::subscriptions()?).await,
+    }
+}
+
+/// What is held back for a consumer, in the order of the log; one more than asked for where more follow.
+pub async fn held(consumer: &str, part: &Part<i64>) -> Result<Vec<HeldBack>, Error> {
+    match settings::broker().await? {
+        Broker::Sqlite => Ok(sqlite::held(consumer, part).await?),
+        Broker::Redis(redis) => redis.held(consumer, part).await,
     }
 }
 

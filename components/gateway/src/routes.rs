@@ -76,6 +76,7 @@ pub const ROUTES: &[Route] = &[
     row("POST",              "/api/ops/sagas/{order}/retry",     "orders",    Admin,    Ordinary, 10, Vital),
     row("GET",               "/api/ops/events",                  "events",    Admin,    Ordinary, 10, Vital),
     row("GET",               "/api/ops/subscriptions",           "events",    Admin,    Ordinary, 10, Vital),
+    row("GET",               "/api/ops/subscriptions/{consumer}/held", "events", Admin, Ordinary, 10, Vital),
     row("POST",              "/api/ops/subscriptions/{consumer}/replay", "events", Admin, Ordinary, 10, Vital),
     row("GET",               "/api/ops/dead-letters",            "events",    Admin,    Ordinary, 10, Vital),
     row("POST",              "/api/ops/dead-letters/{letter}/redeliver", "events", Admin, Ordinary, 10, Vital),

@@ -11,7 +11,7 @@ use souk_store::Error;
 use uuid::Uuid;
 
 use crate::domain::{
-    self, Adjustment, Audit, Entry, Level, LevelFilter, Line, NewLevel, NewReservation,
+    self, Adjustment, Audit, Entry, Hold, Level, LevelFilter, Line, NewLevel, NewReservation,
     Reservation, State,
 };
 use crate::store::{self, OUTBOX, Reserved};
@@ -105,6 +105,20 @@ pub async fn ledger(
         return Err(no_stock(product_id));
     }
     Ok(Json(Page::new(entries, part.limit, |last| last.version)))
+}
+
+/// `GET /api/inventory/{product_id}/reservations`
+pub async fn holds(
+    _: Admin,
+    Path(product_id): Path<Uuid>,
+    Query(part): Query<Part<(String, String)>>,
+) -> Result<Json<Page<Hold>>, Problem> {
+    let holds = store::holds(product_id, &part).await?;
+    if holds.is_empty() {
+        level(product_id).await?;
+    }
+    let key = |last: &Hold| (last.expires_at.clone(), last.order_id.clone());
+    Ok(Json(Page::new(holds, part.limit, key)))
 }
 
 /// `GET /api/inventory/audit`

@@ -185,6 +185,15 @@ pub struct Reservation {
     pub expires_at: String,
 }
 
+/// How many of a product an order holds.
+#[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Hold {
+    pub order_id: String,
+    pub quantity: i64,
+    /// Until when.
+    pub expires_at: String,
+}
+
 /// How far a reservation is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

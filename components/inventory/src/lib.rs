@@ -12,7 +12,9 @@ use souk_chassis::page::Part;
 use souk_chassis::{Page, Routes, Service, gauges, get, post, put};
 use spin_sdk::http::{IntoResponse, Request};
 
-use domain::{Adjustment, Audit, Entry, Level, LevelFilter, NewLevel, NewReservation, Reservation};
+use domain::{
+    Adjustment, Audit, Entry, Hold, Level, LevelFilter, NewLevel, NewReservation, Reservation,
+};
 use store::OUTBOX;
 
 /// The service.
@@ -74,6 +76,13 @@ fn routes() -> Routes {
                 .for_admins()
                 .query::<Part<i64>>()
                 .returns::<Page<Entry>>(200),
+        )
+        .route(
+            get("/api/inventory/{product_id}/reservations", api::holds)
+                .summary("Which orders hold how many of a product, those first that end first")
+                .for_admins()
+                .query::<Part<(String, String)>>()
+                .returns::<Page<Hold>>(200),
         )
         .route(
             get("/internal/reservations/{order_id}", api::reservation)

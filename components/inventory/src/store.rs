@@ -10,7 +10,9 @@ use souk_events::Outbox;
 use souk_store::{Database, Error, FromRow, FromValue, Migration, Row, Value, Word, json, text};
 use uuid::Uuid;
 
-use crate::domain::{Adjustment, Audit, Entry, Level, Line, Mismatch, NewReservation, Reservation};
+use crate::domain::{
+    Adjustment, Audit, Entry, Hold, Level, Line, Mismatch, NewReservation, Reservation,
+};
 
 const MIGRATIONS: &[Migration] = &[
     Migration {
@@ -270,6 +272,33 @@ impl FromRow for Entry {
     }
 }
 
+/// Reads the open reservations alone, which are few however many orders there were.
+const HOLDS: &str = "SELECT order_id, line.value, expires_at \
+    FROM reservations INDEXED BY reservations_due, json_each(reservations.lines) AS line \
+    WHERE state = 'open' AND line.key = ?1 AND (expires_at, order_id) > (?2, ?3) ORDER BY expires_at, order_id LIMIT ?4";
+
+/// What open reservations hold of a product, those first that end first; one more than asked for where more follow.
+pub async fn holds(product_id: Uuid, part: &Part<(String, String)>) -> Result<Vec<Hold>, Error> {
+    let (expires_at, order) = part.after.clone().unwrap_or_default();
+    let parameters = [
+        text(product_id),
+        expires_at.as_str().into(),
+        order.as_str().into(),
+        (part.limit + 1).into(),
+    ];
+    DATABASE.read(HOLDS, parameters).await
+}
+
+impl FromRow for Hold {
+    fn from_row(row: &mut Row) -> Result<Self, Error> {
+        Ok(Self {
+            order_id: row.take()?,
+            quantity: row.take()?,
+            expires_at: row.take()?,
+        })
+    }
+}
+
 /// A reservation that has just been made or taken again.
 pub struct Reserved {
     pub reservation: Reservation,
@@ -448,6 +477,11 @@ pub mod tests {
                 LEDGER,
                 3,
                 "SEARCH ledger USING PRIMARY KEY (product_id=? AND version<?)",
+            ),
+            (
+                HOLDS,
+                4,
+                "SEARCH reservations USING INDEX reservations_due ((expires_at,order_id)>(?,?))",
             ),
         ] {
             let plan = plan(sql, parameters);

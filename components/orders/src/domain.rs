@@ -281,7 +281,10 @@ impl Order {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Filter {
     pub user_id: Option<Uuid>,
-    pub status: Option<Status>,
+    /// Those in one of these; in any where there is none.
+    pub statuses: Vec<Status>,
+    /// Those placed at this moment (in milliseconds since 1970) or later.
+    pub from: Option<i64>,
     /// The last twelve digits of the id, by which people call an order.
     pub number: Option<String>,
     pub limit: i64,
@@ -293,7 +296,10 @@ impl FromFields for Filter {
     fn from_fields(fields: &mut Fields) -> Self {
         Self {
             user_id: fields.optional("user_id", fields::uuid()),
-            status: fields.optional("status", fields::one_of(Status::WORDS)),
+            statuses: fields.optional("status", statuses()).unwrap_or_default(),
+            from: fields
+                .optional("from", fields::moment())
+                .map(|ns| ns / 1_000_000),
             number: fields.optional("number", number()),
             limit: fields
                 .optional("limit", page::limit())
@@ -301,6 +307,25 @@ impl FromFields for Filter {
             before: fields.optional("cursor", page::cursor()),
         }
     }
+}
+
+/// Statuses with commas between.
+fn statuses() -> impl Rule<String, Vec<Status>> {
+    let one = Status::WORDS.join("|");
+    fields::rule(
+        move || json!({"type": "string", "pattern": format!("^({one})(,({one})){{0,7}}$")}),
+        |text: String| {
+            let status = |word: &str| serde_json::from_value(word.into()).ok();
+            let read: Option<Vec<_>> = text.split(',').map(status).collect();
+            let read = read.filter(|read| read.len() <= Status::WORDS.len());
+            read.ok_or_else(|| {
+                format!(
+                    "must be of {} with commas between",
+                    Status::WORDS.join(", ")
+                )
+            })
+        },
+    )
 }
 
 /// The number of an order, as the ids have it.

@@ -7,6 +7,7 @@ use souk_events::Outbox;
 use souk_store::{Column, Database, Error, FromRow, Json, Migration, Row, Value, Word, json, word};
 
 use crate::background::checkpoint;
+use crate::domain::ops::first_id;
 use crate::domain::saga::{Event, Held, Saga, Step};
 use crate::domain::{CardSummary, Filter, HistoryEntry, Order, Shipment};
 
@@ -305,13 +306,24 @@ fn list_statement(filter: &Filter, user: Option<&str>) -> (String, Vec<Value>) {
     )
     .to_owned();
     let mut parameters = Vec::new();
+    let several = filter.statuses.len() > 1;
+    let one_status = filter.statuses.first().filter(|_| !several);
     let asked_for = [
         (" AND user_id = ?", user.map(Value::from)),
         (
             " AND user_id = ?",
             filter.user_id.map(|id| id.to_string().into()),
         ),
-        (" AND status = ?", filter.status.as_ref().map(word)),
+        (" AND status = ?", one_status.map(word)),
+        // Of several statuses no index has the ids in order.
+        (
+            " AND +status IN (SELECT value FROM json_each(?))",
+            several.then(|| json(&filter.statuses)),
+        ),
+        (
+            " AND id >= ?",
+            filter.from.map(|from| first_id(from).into()),
+        ),
         (
             " AND substr(id, 25) = ?",
             filter.number.as_deref().map(Value::from),

@@ -129,6 +129,10 @@ fn console_pages() -> Router {
             get(console::events::subscriptions),
         )
         .route(
+            "/console/events/subscriptions/{consumer}",
+            get(console::events::held),
+        )
+        .route(
             "/console/events/dead-letters",
             get(console::events::dead_letters),
         )
@@ -140,6 +144,10 @@ fn console_pages() -> Router {
         .route(
             "/console/stock/{product}",
             get(console::stock::movements).post(console::stock::count),
+        )
+        .route(
+            "/console/stock/{product}/reservations",
+            get(console::stock::holds),
         )
         .route("/console/services", get(console::services::list))
         .route("/console/services/{service}", get(console::services::show))

@@ -57,7 +57,7 @@ fn routes() -> Routes {
         )
         .route(
             get("/api/ops/traces", api::traces)
-                .summary("Traces, newest first. Where a service, route or attribute is asked for, one span is as asked; else the trace")
+                .summary("Traces, newest first. Where a service, caller, kind, route or attribute is asked for, one span is as asked; else the trace")
                 .for_admins()
                 .query::<TraceFilter>()
                 .returns::<Page<Summary>>(200),

@@ -30,6 +30,7 @@
 //! ```
 
 use std::ops::RangeInclusive;
+use std::time::UNIX_EPOCH;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -444,6 +445,22 @@ pub fn uuids(most: usize) -> impl Rule<String, Vec<Uuid>> {
             let ids: Result<Vec<Uuid>, _> = text.split(',').map(|id| id.trim().parse()).collect();
             let ids = ids.ok().filter(|ids| ids.len() <= most);
             ids.ok_or_else(|| format!("must be up to {most} UUIDs with commas between"))
+        },
+    )
+}
+
+/// A moment in RFC 3339, as nanoseconds since 1970.
+pub fn moment() -> impl Rule<String, i64> {
+    // No month is shorter than this has it, so whatever fits is a time.
+    const DAY: &str = "(19[7-9]|20[0-9])[0-9]-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])";
+    const TIME: &str = "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,9})?";
+    rule(
+        || json!({"type": "string", "pattern": format!("^{DAY}T{TIME}Z$")}),
+        |text: String| {
+            let since_1970 = humantime::parse_rfc3339(&text).ok();
+            let since_1970 = since_1970.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+            let ns = since_1970.and_then(|time| time.as_nanos().try_into().ok());
+            ns.ok_or_else(|| "must be a time in UTC, such as 2026-01-31T12:00:00Z".into())
         },
     )
 }

@@ -47,9 +47,14 @@ fn play(scene: &str, products: usize) {
 
 /// The same with one of `operator.mjs`, where calls can be made to fail, no event is tried twice and every request is traced.
 fn operate(scene: &str) {
+    operate_with(scene, 1);
+}
+
+/// The same where an event is tried so often.
+fn operate_with(scene: &str, event_attempts: u32) {
     let launch = Shop::launcher()
         .variable("fault_injection", "on")
-        .variable("event_attempts", "1")
+        .variable("event_attempts", &event_attempts.to_string())
         .env("OTEL_TRACES_SAMPLER", "always_on");
     perform("operator.mjs", scene, 6, launch);
 }
@@ -153,6 +158,11 @@ fn who_fails_is_seen_when_a_fault_is_ordered() {
 #[test]
 fn a_dead_letter_is_delivered_again() {
     operate("redeliverADeadLetter");
+}
+
+#[test]
+fn every_number_of_the_console_leads_to_what_it_counts() {
+    operate_with("everyNumber", 3);
 }
 
 #[test]

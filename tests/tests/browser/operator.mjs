@@ -6,6 +6,7 @@ import {
   admin,
   api,
   customer,
+  LATE,
   look,
   noComplaints,
   placed,
@@ -52,6 +53,123 @@ async function endFaults(page) {
 }
 
 const banner = (page) => page.getByRole("complementary", { name: "Failures on order" });
+
+// Where there are digits that count nothing, or what is there beside them, and why it leads nowhere.
+const LEADS_NOWHERE = {
+  time: "a moment",
+  "h1, h2, th, dt": "a name",
+  "label, option, button, summary, pre": "what is typed, chosen, pressed or folded away",
+  "figure.chart svg": "an axis; the link below the chart leads to what is drawn",
+  "figure.chart .legend span": "what a line of the chart is called",
+  ".waterfall": "how long a part took is how long the bar beside it is; the page is the trace that all of it is of",
+  "ol.log": "what somebody wrote",
+  ".words, [data-column=Details]": "what somebody said",
+  "[aria-label='What fails on purpose']": "what somebody has ordered",
+  "[aria-label=Movements] td": "the row is the movement itself, with what was there after it",
+  "[data-column='Opened so far']": "nobody keeps when a breaker opened",
+  "[data-column='Retries left of 50']": "a retry that is left has not been made",
+};
+
+// What is shown with digits, leads nowhere, and is not said above to do so.
+async function strays(page) {
+  return page.evaluate((exceptions) => {
+    for (const table of document.querySelectorAll("main table")) {
+      const columns = [...table.querySelectorAll("thead th")].map((it) => it.textContent);
+      for (const row of table.querySelectorAll("tbody tr")) {
+        [...row.children].forEach((cell, index) => (cell.dataset.column = columns[index]));
+      }
+    }
+    const texts = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+    const isId = (text) => /^[0-9a-f-]{16,}$/.test(text);
+    const found = [];
+    while (texts.nextNode()) {
+      const text = texts.currentNode.textContent.trim();
+      const element = texts.currentNode.parentElement;
+      if (/\d/.test(text) && !isId(text) && !element.closest(["a", ...exceptions].join())) {
+        found.push(`${text} in ${element.outerHTML}`);
+      }
+    }
+    return found;
+  }, Object.keys(LEADS_NOWHERE));
+}
+
+// Where the numbers of a page lead: of those that differ only in what they ask for, the first.
+async function waysOn(page) {
+  const hrefs = await page.locator("main a[href]").evaluateAll((links) =>
+    links.filter((link) => /\d/.test(link.textContent)).map((link) => link.href.baseVal ?? link.href),
+  );
+  const ways = new Map();
+  for (const href of hrefs) {
+    const url = new URL(href, page.url());
+    const way = url.pathname.replace(/[0-9a-f-]{16,}/, "*") + [...url.searchParams.keys()].join();
+    if (!ways.has(way)) ways.set(way, url);
+  }
+  return [...ways.values()];
+}
+
+const amount = (text) => parseFloat(text.match(/\d[\d.]*/)?.[0] ?? "0");
+
+async function sumOf(cells) {
+  const texts = await cells.allTextContents();
+  return texts.reduce((sum, text) => sum + amount(text), 0);
+}
+
+// Follows a number until it and the page that it leads to say the same: things happen in between.
+async function agree(page, path, numberOn, counted) {
+  for (let tries = 0; ; tries++) {
+    await page.goto(path);
+    const link = await numberOn(page);
+    const number = (await link.count()) ? amount(await link.textContent()) : 0;
+    if (number > 0) {
+      await link.click();
+      const there = await counted();
+      if (there === number) return;
+      assert.ok(tries < 100, `${path} says ${number}, and ${page.url()} has ${there}`);
+    }
+    assert.ok(tries < 100, `${path} has nothing to count`);
+    await page.waitForTimeout(300);
+  }
+}
+
+// The number in a column of a table, in the first row in which there are these words.
+const inTable = (name, words, column) => async (page) => {
+  const table = page.getByRole("region", { name });
+  const columns = await table.locator("thead th").allTextContents();
+  const row = table.locator("tbody tr").filter({ hasText: words }).first();
+  return row.locator("> *").nth(columns.indexOf(column)).getByRole("link");
+};
+
+// What is measured is listed, though perhaps more of it than the number says.
+async function leadsSomewhere(page, path, numberOn) {
+  for (let tries = 0; ; tries++) {
+    await page.goto(path);
+    const link = await numberOn(page);
+    if (await link.count()) {
+      await link.click();
+      if (await page.locator("main tbody tr").count()) return;
+    }
+    assert.ok(tries < 100, `${path} leads to nothing: ${page.url()}`);
+    await page.waitForTimeout(300);
+  }
+}
+
+// As many traces of failed requests to the gateway are listed as it is said to have failed in.
+async function failuresAgree(page, token) {
+  const from = new Date(Date.now() - 600_000).toISOString();
+  const query = `service=gateway&from=${from}`;
+  for (let tries = 0; ; tries++) {
+    const { items } = await api("GET", `/api/ops/metrics?${query}`, undefined, token);
+    const failed = items.reduce((sum, { errors }) => sum + errors, 0);
+    await page.goto("/console");
+    await (await inTable("Requests by service", "gateway", "Failed")(page)).click();
+    const listed = await page.locator("main tbody tr").count();
+    if (failed >= REQUESTS && listed === failed) return;
+    assert.ok(tries < 100, `${failed} requests failed, and ${page.url()} has ${listed}`);
+    await page.waitForTimeout(300);
+  }
+}
+
+const inTile = (name) => (page) => page.locator(".numbers div").filter({ hasText: name }).getByRole("link");
 
 // Whatever the answer is.
 const get = (path) => fetch(SHOP + path);
@@ -138,6 +256,87 @@ const scenes = {
     await page.goto("/console/events/dead-letters");
     assert.equal(await letter.count(), 0);
     noComplaints(page);
+  },
+
+  async everyNumber() {
+    const page = await operator({ javaScriptEnabled: false });
+    const operators = await admin();
+    const haveFail = (...faults) => api("PUT", "/api/ops/faults", { faults }, operators);
+    const notTaken = { from: "events", to: "notifications", blackhole: true, seconds: 600 };
+    await haveFail(notTaken);
+    const token = await customer();
+    const order = await placed(token);
+    for (let count = 0; count < 3; count++) await placed(token);
+    // One checkout comes as far as the payment, whose provider is late, and then not further.
+    const unfinished = placed(token, LATE);
+    await page.waitForTimeout(500);
+    const notPaid = { from: "orders", to: "payments", error_percent: 100, seconds: 600 };
+    const notThere = { from: "gateway", to: "inventory", error_percent: 100, seconds: 5 };
+    await haveFail(notTaken, notPaid, notThere);
+    const { id } = await unfinished;
+    for (let count = 0; count < REQUESTS; count++) await get("/api/inventory?product_ids=018f0000-0000-7000-8000-00000000000a");
+
+    const subscriptions = "/console/events/subscriptions";
+    const rows = () => page.locator("main tbody tr").count();
+    await agree(page, subscriptions, inTable("Consumers", "notifications", "Behind"), rows);
+    await agree(page, subscriptions, inTable("Consumers", "notifications", "Held back"), rows);
+    await agree(page, subscriptions, inTable("Consumers", "notifications", "Dead letters"), rows);
+    await agree(page, "/console", inTile("Dead letters"), rows);
+    await agree(page, "/console/events/dead-letters", inTable("Dead letters", "notifications", "Tries"), () => page.locator("ol.log > li").count());
+    await agree(page, "/console", inTile("Unfinished checkouts"), rows);
+    const product = order.items[0].product_id;
+    const amounts = () => sumOf(page.locator("main tbody td.digits"));
+    await agree(page, "/console/stock", inTable("Stock", order.items[0].name, "Promised"), amounts);
+    await agree(page, "/console", inTile("Money taken"), amounts);
+    await leadsSomewhere(page, "/console/services", inTable("Services", "orders", "Answers within"));
+    await leadsSomewhere(page, "/console/map", inTable("Calls between services", "gateway", "p99"));
+    await failuresAgree(page, operators);
+
+    await until(page, `/console/orders/${order.id}`, tracesOf(page));
+    const trace = await tracesOf(page).first().getAttribute("href");
+    const lost = [];
+    for (const path of [
+      "/console",
+      "/console/map",
+      "/console/traces",
+      trace,
+      "/console/logs",
+      "/console/orders",
+      `/console/orders/${order.id}`,
+      `/console/orders/${id}`,
+      "/console/orders/sagas",
+      "/console/events",
+      subscriptions,
+      `${subscriptions}/notifications`,
+      "/console/events/dead-letters",
+      "/console/stock",
+      `/console/stock/${product}`,
+      `/console/stock/${product}/reservations`,
+      "/console/services",
+      "/console/services/gateway",
+      "/console/faults",
+    ]) {
+      await page.goto(path);
+      lost.push(...(await strays(page)).map((stray) => `${path}: ${stray}`));
+      for (const way of await waysOn(page)) {
+        const answer = await page.request.get(String(way));
+        if (answer.status() !== 200) lost.push(`${path} leads to ${way}: ${answer.status()}`);
+      }
+    }
+    assert.deepEqual(lost, []);
+    noComplaints(page);
+    const reader = await operator();
+    await look(reader, {
+      "console-in-trouble": "/console",
+      "console-breakers": "/console/services",
+      "console-unfinished": "/console/orders/sagas",
+      "console-behind": subscriptions,
+      "console-held": `${subscriptions}/notifications`,
+      "console-refused": "/console/events/dead-letters",
+      "console-tries": "/console/logs?service=events",
+      "console-promised": `/console/stock/${product}/reservations`,
+    });
+    noComplaints(reader);
   },
 
   async followTheLog() {

@@ -11,6 +11,7 @@ const AXE = require.resolve("axe-core/axe.min.js");
 
 export const GOOD = "4242 4242 4242 4242";
 export const DECLINED = "4000 0000 0000 0002";
+export const LATE = "4000 0000 0000 0119";
 export const PASSWORD = "a long enough password";
 const LIMIT = 60_000;
 
@@ -61,12 +62,12 @@ export async function customer() {
 }
 
 // An order that a customer has placed by the API.
-export async function placed(token) {
+export async function placed(token, card = GOOD) {
   const [product] = await products();
   const body = {
     items: [{ product_id: product.id, quantity: 1 }],
     shipping_address: { name: "Ada", line1: "Market Street 1", city: "Berlin", postal_code: "10115", country: "DE" },
-    payment_method: { type: "card", number: GOOD.replaceAll(" ", ""), exp_month: 9, exp_year: 2039, cvc: "737" },
+    payment_method: { type: "card", number: card.replaceAll(" ", ""), exp_month: 9, exp_year: 2039, cvc: "737" },
   };
   return api("POST", "/api/orders", body, token, { "idempotency-key": unique() });
 }

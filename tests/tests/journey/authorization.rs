@@ -74,6 +74,7 @@ const OPERATIONS: &[(&str, Access, &str)] = &[
     ("GET /api/inventory", Anyone, ""),
     ("GET /api/inventory/{product_id}", Anyone, ""),
     ("GET /api/inventory/{product_id}/ledger", Admin, ""),
+    ("GET /api/inventory/{product_id}/reservations", Admin, ""),
     ("GET /api/inventory/audit", Admin, ""),
     ("PUT /api/inventory/{product_id}", Admin, r#"{"on_hand":5}"#),
     (
@@ -123,6 +124,7 @@ const OPERATIONS: &[(&str, Access, &str)] = &[
     // Events.
     ("GET /api/ops/events", Admin, ""),
     ("GET /api/ops/subscriptions", Admin, ""),
+    ("GET /api/ops/subscriptions/{consumer}/held", Admin, ""),
     (
         "POST /api/ops/subscriptions/{consumer}/replay",
         Admin,

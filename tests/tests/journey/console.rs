@@ -1,8 +1,8 @@
 //! The operator's console, as HTML and without a script. What needs a browser is in the browser's suite.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use souk_tests::{
-    ADMIN_EMAIL, ADMIN_PASSWORD, Shop, Visitor, cards, eventually, souk_only, unique,
+    ADMIN_EMAIL, ADMIN_PASSWORD, Reply, Shop, Visitor, cards, eventually, souk_only, unique,
 };
 
 /// Every page that is there without anything having happened.
@@ -87,6 +87,30 @@ fn an_order_is_found_by_its_number() {
     assert!(nothing.says("No order is like this."));
     let request = operator.open("/console/find?q=somebody");
     assert_eq!(request.address, "/console/traces?request_id=somebody");
+}
+
+#[test]
+fn what_was_given_back_leads_to_each_time_that_it_was() {
+    souk_only!();
+    let shop = Shop::start();
+    let customer = shop.customer();
+    let order = customer.buy(&[(&shop.product_with_stock(5, 1000), 2)]);
+    let payment = customer.wait_for_payment(&order, "captured");
+    let id = payment["id"].as_str().unwrap();
+    for amount in [300, 450] {
+        let request = shop.admin("POST", &format!("/api/payments/{id}/refunds"));
+        let request = request.header("idempotency-key", unique("refund"));
+        let reply = Reply::to(request.json(&json!({"amount": amount})));
+        assert_eq!(reply.status, 201, "{}", reply.text);
+    }
+    let (operator, page) = (operator(&shop), format!("/console/orders/{order}"));
+    let refunds = format!("/console/events?type=payment.refunded&subject={id}");
+    let link = format!("<a href=\"{}\">€7.50<", refunds.replace('&', "&amp;"));
+    eventually("the order knows of both", || {
+        operator.open(&page).html.contains(&link)
+    });
+    let listed = operator.open(&refunds).html;
+    assert_eq!(listed.matches(">payment.refunded</a>").count(), 2);
 }
 
 #[test]

@@ -132,6 +132,15 @@ impl Broker {
             .unwrap_or_default()
     }
 
+    /// The ids of the events on a page, and where the next one begins.
+    fn page(&self, path: &str) -> (Vec<String>, Option<String>) {
+        let page = self.admin("GET", path, &Value::Null).json();
+        let items = page["items"].as_array().unwrap().iter();
+        let ids = items.map(|it| it["event"]["id"].as_str().unwrap().to_owned());
+        let next = page["next_cursor"].as_str().map(str::to_owned);
+        (ids.collect(), next)
+    }
+
     /// What is stated of the first consumer: dead letters, events it is still to get, and for how long the oldest has been there.
     fn stated(&self) -> [f64; 3] {
         let gauges = self.admin("GET", "/internal/gauges", &Value::Null).json();
@@ -209,6 +218,8 @@ macro_rules! with_both {
 with_both! {
     every_consumer_gets_every_event_once_and_in_order,
     a_consumer_with_faults_gets_everything_in_the_end,
+    the_log_is_listed_from_a_position_on_or_at_it,
+    what_is_held_back_is_listed,
     what_is_refused_becomes_a_dead_letter_and_can_be_redelivered,
     a_consumer_can_be_sent_back,
     what_waits_is_stated,
@@ -270,6 +281,50 @@ fn a_consumer_with_faults_gets_everything_in_the_end(kind: Kind<'_>) {
     );
 }
 
+fn the_log_is_listed_from_a_position_on_or_at_it(kind: Kind<'_>) {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = kind.start(dir.path());
+    assert!(broker.publish(&events(0, 30)));
+    let list = |query: &str| broker.page(&format!("/api/ops/events?{query}"));
+    let (first, next) = list("after=26&limit=3");
+    assert_eq!(first, ["e29", "e28", "e27"]);
+    let (rest, next) = list(&format!("after=26&limit=3&cursor={}", next.unwrap()));
+    assert_eq!((rest, next), (vec!["e26".to_owned()], None));
+    assert_eq!(list("after=26&subject=s0"), (vec!["e28".to_owned()], None));
+    assert_eq!(list("after=30"), (Vec::new(), None));
+    assert_eq!(list("position=8"), (vec!["e7".to_owned()], None));
+    assert_eq!(list("position=31"), (Vec::new(), None));
+}
+
+fn what_is_held_back_is_listed(kind: Kind<'_>) {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = kind.start(dir.path());
+    broker.behave("first", "refuse e7");
+    let published = events(0, 30);
+    assert!(broker.publish(&published));
+    eventually("they are held back", || {
+        broker.standing("first")["held"] == 4
+    });
+    let held = |query: &str| broker.page(&format!("/api/ops/subscriptions/first/held?{query}"));
+    let (first, next) = held("limit=3");
+    assert_eq!(first, ["e7", "e14", "e21"]);
+    let (rest, next) = held(&format!("limit=3&cursor={}", next.unwrap()));
+    assert_eq!((rest, next), (vec!["e28".to_owned()], None));
+    let path = "/api/ops/subscriptions/first/held";
+    let all = broker.admin("GET", path, &Value::Null).json();
+    let (tried, behind) = (&all["items"][0], &all["items"][1]);
+    assert_eq!(
+        (&tried["id"], &tried["state"], &behind["state"]),
+        (&json!("first-8"), &json!("retrying"), &json!("waiting"))
+    );
+    assert!(tried["due_at"].is_string() && behind["due_at"].is_null());
+    let of_others = broker.page("/api/ops/subscriptions/second/held");
+    assert_eq!(of_others, (Vec::new(), None));
+    broker.behave("first", "well");
+    broker.wait_for("first", &published);
+    assert_eq!(held(""), (Vec::new(), None));
+}
+
 fn what_is_refused_becomes_a_dead_letter_and_can_be_redelivered(kind: Kind<'_>) {
     let dir = tempfile::tempdir().unwrap();
     let broker = Kind {
@@ -296,6 +351,11 @@ fn what_is_refused_becomes_a_dead_letter_and_can_be_redelivered(kind: Kind<'_>) 
         "{letters}"
     );
     assert_eq!(letters["items"].as_array().unwrap().len(), 1);
+    let output = broker.host.output();
+    let tries = output
+        .lines()
+        .filter(|line| line.contains(r#""letter":"first-8""#));
+    assert_eq!(tries.count(), 3, "each try is logged: {output}");
     assert_eq!(broker.standing("second")["dead"], 0);
 
     broker.behave("first", "well");

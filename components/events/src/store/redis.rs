@@ -19,6 +19,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use souk_chassis::background::now;
+use souk_chassis::page::Part;
 use souk_events::Event;
 use spin_sdk::redis::{Connection, RedisParameter, RedisResult};
 
@@ -26,7 +27,8 @@ use super::{Appended, Claimed, Error, Lease, Listed, Work};
 use crate::api::{EventFilter, LetterFilter};
 use crate::delivery::{MOST_HELD, MOST_RETRIED, WINDOW};
 use crate::domain::{
-    DeadLetter, Hold, Item, Logged, Origin, Progress, Standing, Subscription, rfc3339,
+    DeadLetter, HeldBack, Hold, Item, Logged, Origin, Progress, Standing, Subscription, letter_id,
+    rfc3339,
 };
 
 const LOG: &str = "{souk-events}:log";
@@ -252,12 +254,10 @@ impl Redis {
             events: Vec::new(),
             read_to: None,
         };
-        let mut before = filter
-            .before
-            .map_or("+".to_owned(), |before| before.to_string());
+        let (after, mut before) = filter.between();
         let wanted = usize::try_from(filter.limit + 1).unwrap_or(usize::MAX);
         for _ in 0..MOST_PAGES {
-            let arguments = vec![before, PAGE.to_string()];
+            let arguments = [before, after, PAGE].map(|it| it.to_string()).into();
             let page = self
                 .run(include_str!("redis/list.lua"), &[LOG], arguments)
                 .await?;
@@ -266,8 +266,8 @@ impl Redis {
                 listed.read_to = None;
                 return Ok(listed);
             };
-            let last = position_of(last)?;
-            (before, listed.read_to) = (last.to_string(), Some(last));
+            before = position_of(last)?;
+            listed.read_to = Some(before);
             for (id, appended_at, event) in &page {
                 let logged = Logged {
                     position: position_of(id)?,
@@ -294,6 +294,23 @@ impl Redis {
             arguments,
         );
         read(&standings.await?)
+    }
+
+    pub async fn held(&self, consumer: &str, part: &Part<i64>) -> Result<Vec<HeldBack>, Error> {
+        let (after, limit) = (part.after.unwrap_or(0), part.limit + 1);
+        let (keys, arguments) = (
+            [LOG, &held(consumer)],
+            vec![after.to_string(), limit.to_string()],
+        );
+        let found = self
+            .run(include_str!("redis/held.lua"), &keys, arguments)
+            .await?;
+        let found: Vec<(String, String)> = read(&found)?;
+        let held_back = |(value, event): (String, String)| {
+            let Kept { hold, since, .. } = read(&value)?;
+            Ok(HeldBack::new(consumer, hold, since, read(&event)?))
+        };
+        found.into_iter().map(held_back).collect()
     }
 
     pub async fn replay(&self, consumer: &str, position: i64) -> Result<bool, Error> {
@@ -325,7 +342,7 @@ impl Redis {
         let letter = |(consumer, value, event): (String, String, String)| {
             let Kept { hold, since, .. } = read(&value)?;
             Ok(DeadLetter {
-                id: format!("{consumer}-{}", hold.position),
+                id: letter_id(&consumer, hold.position),
                 consumer,
                 position: hold.position,
                 attempts: hold.attempts,

@@ -1,15 +1,19 @@
 //! The log in SQLite: every SQL statement of the service.
 
 use souk_chassis::background::now;
+use souk_chassis::page::Part;
 use souk_events::Event;
 use souk_store::{
-    Column, Database, Error, FromRow, Json, Migration, Row, Synchronous, Value, json,
+    Column, Database, Error, FromRow, Json, Migration, Row, Synchronous, Value, Word, json,
 };
 
 use super::{Appended, Claimed, Lease, Work};
 use crate::api::{EventFilter, LetterFilter};
 use crate::delivery::{MOST_HELD, MOST_RETRIED, WINDOW};
-use crate::domain::{DeadLetter, Item, Logged, Origin, Progress, Standing, Subscription, rfc3339};
+use crate::domain::{
+    DeadLetter, HeldBack, Hold, Item, Logged, Origin, Progress, Standing, Subscription, letter_id,
+    rfc3339,
+};
 
 const MIGRATIONS: &[Migration] = &[
     Migration {
@@ -267,6 +271,7 @@ fn names<'a>(subscriptions: impl IntoIterator<Item = &'a Subscription>) -> Vec<&
 pub async fn list(filter: &EventFilter) -> Result<Vec<Logged>, Error> {
     let mut sql = "SELECT position, appended_at, event FROM log WHERE TRUE".to_owned();
     let mut parameters: Vec<Value> = Vec::new();
+    let (after, before) = filter.between();
     let asked_for = [
         (" AND type = ?", filter.kind.as_deref().map(Value::from)),
         (
@@ -274,7 +279,8 @@ pub async fn list(filter: &EventFilter) -> Result<Vec<Logged>, Error> {
             filter.subject.as_deref().map(Value::from),
         ),
         (" AND source = ?", filter.source.as_deref().map(Value::from)),
-        (" AND position < ?", filter.before.map(Value::from)),
+        (" AND position > ?", Some(after.into())),
+        (" AND position < ?", Some(before.into())),
     ];
     for (condition, parameter) in asked_for {
         if let Some(parameter) = parameter {
@@ -329,6 +335,33 @@ impl FromRow for Standing {
     }
 }
 
+/// Read by the index that has no dead letters in it.
+const HELD: &str = "SELECT consumer, position, state, attempts, due_at, reason, since, event \
+    FROM held INDEXED BY held_by_subject JOIN log USING (position) \
+    WHERE consumer = ?1 AND state <> 'dead' AND position > ?2 ORDER BY position LIMIT ?3";
+
+/// What is held back for a consumer, in the order of the log; one more than asked for where more follow.
+pub async fn held(consumer: &str, part: &Part<i64>) -> Result<Vec<HeldBack>, Error> {
+    let after = part.after.unwrap_or(0);
+    let parameters = [consumer.into(), after.into(), (part.limit + 1).into()];
+    LOG.read(HELD, parameters).await
+}
+
+impl FromRow for HeldBack {
+    fn from_row(row: &mut Row) -> Result<Self, Error> {
+        let consumer: String = row.take()?;
+        let hold = Hold {
+            position: row.take()?,
+            state: row.take::<Word<_>>()?.0,
+            attempts: row.take()?,
+            due_at: row.take()?,
+            reason: row.take()?,
+        };
+        let (since, event) = (row.take()?, row.take::<Json<_>>()?.0);
+        Ok(Self::new(&consumer, hold, since, event))
+    }
+}
+
 /// Sends a consumer back in the log, or ahead: what comes after this position is delivered next, also what was held back of it. Says
 /// whether there is such a consumer.
 pub async fn replay(consumer: &str, position: i64) -> Result<bool, Error> {
@@ -358,7 +391,7 @@ impl FromRow for DeadLetter {
     fn from_row(row: &mut Row) -> Result<Self, Error> {
         let (consumer, position) = (row.take::<String>()?, row.take::<i64>()?);
         Ok(Self {
-            id: format!("{consumer}-{position}"),
+            id: letter_id(&consumer, position),
             consumer,
             position,
             attempts: row.take()?,
@@ -404,6 +437,8 @@ pub mod tests {
         // What is held back is not looked for among the dead letters.
         let among_all = |step: &&String| step.contains("SEARCH held USING PRIMARY KEY");
         assert_eq!(plan.iter().find(among_all), None, "{plan:?}");
+        let plan = block_on(LOG.plan(HELD, ["a".into(), 0.into(), 9.into()])).unwrap();
+        assert_eq!(plan.iter().find(scans), None, "{plan:?}");
     }
 
     #[test]

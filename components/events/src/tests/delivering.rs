@@ -86,6 +86,49 @@ fn an_event_that_is_refused_holds_back_what_follows_of_its_subject() {
 }
 
 #[test]
+fn what_is_held_back_is_listed_in_the_order_of_the_log() {
+    fail("first/1", ALWAYS, refuses());
+    published(&[("1", "a"), ("2", "b"), ("3", "a"), ("4", "a")]);
+    deliver();
+    let held = |query: &str| get(&format!("/api/ops/subscriptions/first/held{query}"));
+    let all = held("")["items"].as_array().unwrap().clone();
+    assert_eq!(json!(all.len()), standing("first")["held"]);
+    let told = |it: &Value| json!([it["id"], it["state"], it["attempts"], it["event"]["id"]]);
+    assert_eq!(
+        all.iter().map(told).collect::<Vec<_>>(),
+        [
+            json!(["first-1", "retrying", 1, "1"]),
+            json!(["first-3", "waiting", 0, "3"]),
+            json!(["first-4", "waiting", 0, "4"])
+        ]
+    );
+    assert_eq!(all[0]["reason"], "the answer was 422");
+    assert!(all[0]["due_at"].is_string() && all[1]["due_at"].is_null());
+    let page = held("?limit=2");
+    let cursor = page["next_cursor"].as_str().unwrap();
+    let rest = held(&format!("?limit=2&cursor={cursor}"));
+    assert_eq!(
+        (&rest["items"][0]["id"], &rest["next_cursor"]),
+        (&json!("first-4"), &Value::Null)
+    );
+    assert_eq!(
+        get("/api/ops/subscriptions/second/held")["items"],
+        json!([])
+    );
+    let nobody = Ask::of(&SERVICE)
+        .admin()
+        .send("GET", "/api/ops/subscriptions/nobody/held");
+    assert_eq!(nobody.status, 404);
+    for _ in 1..30 {
+        later();
+        deliver();
+    }
+    later();
+    deliver();
+    assert_eq!(held("")["items"], json!([]), "a dead letter is none of it");
+}
+
+#[test]
 fn what_is_refused_too_often_is_a_dead_letter_and_the_rest_goes_on() {
     fail("first/1", ALWAYS, refuses());
     published(&[("1", "a"), ("2", "b"), ("3", "a")]);

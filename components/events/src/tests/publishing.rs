@@ -91,10 +91,34 @@ fn the_log_is_listed_and_filtered_page_by_page() {
 }
 
 #[test]
+fn the_log_is_listed_from_a_position_on_or_at_it() {
+    published(&[("1", "a"), ("2", "b"), ("3", "a"), ("4", "a")]);
+    let ids = |query: &str| -> Vec<Value> {
+        let items = get(&format!("/api/ops/events?{query}"))["items"].clone();
+        let items = items.as_array().unwrap().iter();
+        items.map(|it| it["event"]["id"].clone()).collect()
+    };
+    assert_eq!(ids("after=2"), ["4", "3"]);
+    assert_eq!(ids("after=4"), [""; 0]);
+    assert_eq!(ids("after=0&subject=b"), ["2"]);
+    assert_eq!(ids("position=2"), ["2"]);
+    assert_eq!(ids("position=2&after=2"), [""; 0]);
+    assert_eq!(ids("position=0"), [""; 0]);
+    let first = get("/api/ops/events?after=1&limit=2");
+    let cursor = first["next_cursor"].as_str().unwrap();
+    assert_eq!(ids(&format!("after=1&cursor={cursor}")), ["2"]);
+    let wrong = Ask::of(&SERVICE)
+        .admin()
+        .send("GET", "/api/ops/events?after=-1");
+    assert_eq!(wrong.status, 400);
+}
+
+#[test]
 fn the_log_is_for_administrators() {
     for path in [
         "/api/ops/events",
         "/api/ops/subscriptions",
+        "/api/ops/subscriptions/first/held",
         "/api/ops/dead-letters",
     ] {
         assert_eq!(Ask::of(&SERVICE).user("u").send("GET", path).status, 403);

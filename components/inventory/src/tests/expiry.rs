@@ -13,6 +13,37 @@ fn held(product: Uuid) -> String {
     run(&sql).unwrap().unwrap()
 }
 
+#[test]
+fn who_holds_what_is_reserved_is_listed() {
+    let (chair, table) = (stocked(1, 50), stocked(2, 50));
+    for order in 1..=3 {
+        let quantity = i64::try_from(order).unwrap();
+        assert_eq!(reserve(order, &[(chair, quantity), (table, 7)]).status, 201);
+    }
+    assert_eq!((commit(2).status, release(3).status), (200, 200));
+    assert_eq!(reserve(4, &[(chair, 4)]).status, 201);
+    let list = |query: &str| {
+        let path = format!("/api/inventory/{chair}/reservations{query}");
+        Ask::of(&SERVICE).admin().send("GET", &path).body
+    };
+    let told = |page: &Value| -> Vec<(Value, Value)> {
+        let items = page["items"].as_array().unwrap().iter();
+        let told = items.map(|it| (it["order_id"].clone(), it["quantity"].clone()));
+        told.collect()
+    };
+    let (first, fourth) = ((json!(id(1)), json!(1)), (json!(id(4)), json!(4)));
+    assert_eq!(told(&list("")), [first.clone(), fourth.clone()]);
+    assert_eq!(level(chair), (48, 5), "as many as are reserved");
+    let page = list("?limit=1");
+    assert_eq!(told(&page), [first]);
+    let cursor = page["next_cursor"].as_str().unwrap();
+    assert_eq!(told(&list(&format!("?cursor={cursor}"))), [fourth]);
+    let unknown = format!("/api/inventory/{}/reservations", id(9));
+    let admin = Ask::of(&SERVICE).admin().send("GET", &unknown);
+    assert_eq!(admin.status, 404);
+    assert_eq!(get(&unknown).status, 401);
+}
+
 /// 250 reservations of one each that are due: more than one statement frees.
 fn many_due() -> Uuid {
     let chair = stocked(1, 250);

@@ -229,6 +229,10 @@ fn every_list_is_read_along_an_index_from_the_cursor_on() {
         "SEARCH orders USING INDEX orders_by_status (status=?)"
     );
     assert_eq!(
+        list("status=confirmed,shipped&from=2026-01-31T12:00:00Z", None),
+        "SEARCH orders USING INDEX sqlite_autoindex_orders_1 (id>?)"
+    );
+    assert_eq!(
         list("number=0000CAFE4711", None),
         "SEARCH orders USING INDEX orders_by_number (<expr>=?)"
     );

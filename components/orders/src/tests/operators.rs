@@ -84,6 +84,34 @@ fn an_order_is_found_by_its_number_and_says_which_request_placed_it() {
 }
 
 #[test]
+fn orders_are_found_by_several_statuses_and_since_when() {
+    open_shop();
+    let bought = id(&place("k", body()));
+    place("k2", paid_with(DECLINED));
+    let found = |query: &str| ask("GET", &format!("/api/orders?{query}")).body["items"].clone();
+    let several = found("status=confirmed,shipped,delivered");
+    assert_eq!(several.as_array().unwrap().len(), 1);
+    assert_eq!(several[0]["id"], json!(bought));
+    assert_eq!(
+        found("status=confirmed,rejected").as_array().unwrap().len(),
+        2
+    );
+    assert_eq!(found("status=shipped,delivered"), json!([]));
+    assert_eq!(
+        found("from=2020-01-01T00:00:00Z").as_array().unwrap().len(),
+        2
+    );
+    assert_eq!(found("from=2099-01-01T00:00:00Z"), json!([]));
+    for wrong in ["status=confirmed,", "status=sold", "from=today"] {
+        assert_eq!(
+            ask("GET", &format!("/api/orders?{wrong}")).status,
+            400,
+            "{wrong}"
+        );
+    }
+}
+
+#[test]
 fn operators_alone_may_ask() {
     let id = stuck();
     for (method, path) in [

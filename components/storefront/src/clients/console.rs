@@ -8,8 +8,8 @@ use crate::clients::{Missing, call, get, path_of, send};
 use crate::domain::console::map::Edges;
 use crate::domain::console::measures::{Measures, Window};
 use crate::domain::console::operations::{
-    Breakers, DeadLetter, Fault, Faults, Logged, Movement, NewFault, Saga, Sales, Services,
-    Standing, Stock,
+    Breakers, DeadLetter, Fault, Faults, HeldBack, Hold, Logged, Movement, NewFault, Payment, Saga,
+    Sales, Services, Standing, Stock,
 };
 use crate::domain::console::traces::{Logs, Summary, Trace};
 use crate::domain::console::{Asked, List, link};
@@ -20,6 +20,7 @@ use crate::session::Visitor;
 const TRACES: &str = "/api/ops/traces";
 const FAULTS: &str = "/api/ops/faults";
 const DEAD_LETTERS: &str = "/api/ops/dead-letters";
+const SUBSCRIPTIONS: &str = "/api/ops/subscriptions";
 const SAGAS: &str = "/api/ops/sagas";
 
 /// How many rows a list of the console has.
@@ -113,8 +114,18 @@ pub async fn events(visitor: &Visitor, asked: &Asked) -> Result<List<Logged>, Mi
 
 /// How the consumers of events are doing.
 pub async fn subscriptions(visitor: &Visitor) -> Result<Vec<Standing>, Missing> {
-    let standings: List<Standing> = get(visitor, "/api/ops/subscriptions").await?;
+    let standings: List<Standing> = get(visitor, SUBSCRIPTIONS).await?;
     Ok(standings.items)
+}
+
+/// One page of what is held back for a consumer of events.
+pub async fn held(
+    visitor: &Visitor,
+    consumer: &str,
+    asked: &Asked,
+) -> Result<List<HeldBack>, Missing> {
+    let path = format!("{}/held", path_of(SUBSCRIPTIONS, consumer)?);
+    get(visitor, &rows(&path, asked)).await
 }
 
 /// One page of dead letters.
@@ -155,6 +166,12 @@ pub async fn order_by_number(visitor: &Visitor, number: &str) -> Result<Option<O
     Ok(found.items.into_iter().next())
 }
 
+/// The payment of an order; none where it never came to one.
+pub async fn payment(visitor: &Visitor, order: &str) -> Result<Option<Payment>, Missing> {
+    let found: List<Payment> = get(visitor, &link("/api/payments", &[("order_id", order)])).await?;
+    Ok(found.items.into_iter().next())
+}
+
 /// One page of stock levels.
 pub async fn stock(visitor: &Visitor, asked: &Asked) -> Result<List<Stock>, Missing> {
     get(visitor, &rows("/api/inventory", asked)).await
@@ -167,6 +184,12 @@ pub async fn movements(
     asked: &Asked,
 ) -> Result<List<Movement>, Missing> {
     let path = format!("{}/ledger", path_of("/api/inventory", product)?);
+    get(visitor, &rows(&path, asked)).await
+}
+
+/// One page of what orders hold of a product.
+pub async fn holds(visitor: &Visitor, product: &str, asked: &Asked) -> Result<List<Hold>, Missing> {
+    let path = format!("{}/reservations", path_of("/api/inventory", product)?);
     get(visitor, &rows(&path, asked)).await
 }
 

@@ -11,7 +11,7 @@ mod services;
 mod stock;
 mod traces;
 
-use maud::{DOCTYPE, Markup, html};
+use maud::{DOCTYPE, Markup, Render, html};
 
 use super::{GLASS, WORDMARK};
 use crate::domain::console::operations::Fault;
@@ -196,6 +196,11 @@ fn time(rfc3339: &str) -> Markup {
     html! { time class="digits" datetime=(rfc3339) { (clock(rfc3339)) } }
 }
 
+/// A number that leads to what it counts. What that is is said to those who hear the link by itself, too.
+fn counted(href: &str, number: impl Render, counts: &str) -> Markup {
+    html! { a href=(href) { (number) span class="hidden" { " " (counts) } } }
+}
+
 /// A field of a form that filters a list.
 fn filter(asked: &Asked, name: &str, label: &str, kind: &str) -> Markup {
     html! {
@@ -214,7 +219,7 @@ fn choice(asked: &Asked, name: &str, label: &str, words: &[&str]) -> Markup {
             label for=(name) { (label) }
             select id=(name) name=(name) {
                 option value="" { "Any" }
-                @for word in words { option value=(word) selected[asked.get(name) == *word] { (word) } }
+                @for word in words { option value=(word) selected[asked.get(name) == *word] { (word.replace(',', " or ")) } }
             }
         }
     }

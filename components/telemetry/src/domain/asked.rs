@@ -10,11 +10,15 @@ use souk_chassis::page;
 
 use super::latency::{BOUNDS_NS, Histogram};
 use super::logs::{LEVELS, severity};
+use super::spans::KINDS;
 
 /// Which traces are asked for.
 #[derive(Debug)]
 pub struct TraceFilter {
     pub service: Option<String>,
+    /// The service whose call it answers.
+    pub caller: Option<String>,
+    pub kind: Option<String>,
     pub route: Option<String>,
     pub attribute: Option<(String, String)>,
     pub status: Option<String>,
@@ -34,6 +38,8 @@ impl FromFields for TraceFilter {
     fn from_fields(fields: &mut Fields) -> Self {
         Self {
             service: fields.optional("service", fields::line(1..=200)),
+            caller: fields.optional("caller", fields::line(1..=200)),
+            kind: fields.optional("kind", fields::one_of(KINDS)),
             route: fields.optional("route", fields::line(1..=200)),
             attribute: fields.optional("attribute", attribute()),
             status: fields.optional("status", fields::one_of(&["ok", "error"])),
@@ -54,7 +60,8 @@ impl FromFields for TraceFilter {
 impl TraceFilter {
     /// Whether a single span has to be as asked; else the trace as a whole.
     pub fn is_of_a_span(&self) -> bool {
-        self.service.is_some() || self.route.is_some() || self.attribute.is_some()
+        let of_a_span = [&self.service, &self.caller, &self.kind, &self.route];
+        of_a_span.iter().any(|it| it.is_some()) || self.attribute.is_some()
     }
 }
 
@@ -86,26 +93,10 @@ pub struct Between {
 impl FromFields for Between {
     fn from_fields(fields: &mut Fields) -> Self {
         Self {
-            from_ns: fields.optional("from", moment()),
-            to_ns: fields.optional("to", moment()),
+            from_ns: fields.optional("from", fields::moment()),
+            to_ns: fields.optional("to", fields::moment()),
         }
     }
-}
-
-fn moment() -> impl Rule<String, i64> {
-    // No month is shorter than this has it, so whatever fits is a time.
-    const DAY: &str = "(19[7-9]|20[0-9])[0-9]-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])";
-    const TIME: &str = "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,9})?";
-    fields::rule(
-        || json!({"type": "string", "pattern": format!("^{DAY}T{TIME}Z$")}),
-        |text: String| {
-            let since_1970 = humantime::parse_rfc3339(&text).ok();
-            let since_1970 =
-                since_1970.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
-            let ns = since_1970.and_then(|time| time.as_nanos().try_into().ok());
-            ns.ok_or_else(|| "must be a time in UTC, such as 2026-01-31T12:00:00Z".into())
-        },
-    )
 }
 
 /// Which log records are asked for.
@@ -117,6 +108,7 @@ pub struct LogFilter {
     pub text: Option<String>,
     pub trace_id: Option<String>,
     pub request_id: Option<String>,
+    pub attribute: Option<(String, String)>,
     pub time: Between,
     /// Where the page before ended.
     pub before: Option<i64>,
@@ -134,6 +126,7 @@ impl FromFields for LogFilter {
             text: fields.optional("q", fields::line(1..=200)),
             trace_id: fields.optional("trace_id", fields::line(1..=64)),
             request_id: fields.optional("request_id", fields::line(1..=200)),
+            attribute: fields.optional("attribute", attribute()),
             time: Between::from_fields(fields),
             before: fields.optional("cursor", page::cursor()),
             after: fields.optional("after", page::cursor()),

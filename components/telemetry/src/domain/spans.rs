@@ -176,6 +176,9 @@ pub fn request_id(attributes: &Map<String, Value>) -> Option<String> {
     id.map(values::name)
 }
 
+/// What kinds of spans there are.
+pub const KINDS: &[&str] = &["internal", "server", "client", "producer", "consumer"];
+
 fn kind(number: i32) -> &'static str {
     match number {
         2 => "server",

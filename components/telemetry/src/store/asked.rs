@@ -48,12 +48,15 @@ pub async fn traces(filter: &TraceFilter) -> Result<Vec<Summary>, Error> {
     const SQL: &str = concat!(
         "SELECT ",
         summary!(),
-        " FROM traces WHERE start_ns BETWEEN ?1 AND ?2 AND (start_ns, trace_id) < (?3, ?4) ",
+        " FROM traces WHERE start_ns BETWEEN ?1 AND ?2 AND end_ns >= ?17 AND (start_ns, trace_id) < (?3, ?4) ",
         "AND (?5 IS NULL OR trace_id IN (SELECT trace_id FROM spans WHERE request_id = ?5 ",
         "UNION ALL SELECT trace_id FROM logs WHERE request_id = ?5)) ",
         "AND iif(?6, EXISTS (SELECT 1 FROM spans WHERE spans.trace_id = traces.trace_id ",
+        "AND spans.start_ns BETWEEN ?17 AND ?2 ",
         "AND (?7 IS NULL OR spans.service = ?7) AND (?8 IS NULL OR spans.route = ?8) ",
         "AND (?9 IS NULL OR spans.failed = (?9 = 'error')) AND spans.duration_ns BETWEEN ?10 AND ?11 ",
+        "AND (?15 IS NULL OR spans.kind = ?15) AND (?16 IS NULL OR spans.route IS NOT NULL AND EXISTS (SELECT 1 FROM spans AS caller ",
+        "WHERE caller.trace_id = spans.trace_id AND caller.span_id = spans.parent_id AND caller.service = ?16)) ",
         "AND (?12 IS NULL OR EXISTS (SELECT 1 FROM json_each(spans.attributes) WHERE key = ?12 ",
         "AND iif(type IN ('true', 'false'), type, CAST(value AS TEXT)) = ?13))), ",
         "(?9 IS NULL OR (errors > 0) = (?9 = 'error')) AND end_ns - start_ns BETWEEN ?10 AND ?11) ",
@@ -61,8 +64,11 @@ pub async fn traces(filter: &TraceFilter) -> Result<Vec<Summary>, Error> {
     );
     let (before_ns, before_id) = filter.before.clone().unwrap_or((i64::MAX, String::new()));
     let (name, value) = filter.attribute.clone().unzip();
-    let parameters: [Value; 14] = [
-        filter.time.from_ns.unwrap_or(0).into(),
+    let from_ns = filter.time.from_ns.unwrap_or(0);
+    // A trace may have begun long before the span: events are delivered, and checkouts taken up, in the trace they are of.
+    let begun_ns = if filter.is_of_a_span() { 0 } else { from_ns };
+    let parameters: [Value; 17] = [
+        begun_ns.into(),
         filter.time.to_ns.unwrap_or(i64::MAX).into(),
         before_ns.into(),
         before_id.into(),
@@ -76,6 +82,9 @@ pub async fn traces(filter: &TraceFilter) -> Result<Vec<Summary>, Error> {
         name.as_deref().into(),
         value.as_deref().into(),
         (filter.limit + 1).into(),
+        filter.kind.as_deref().into(),
+        filter.caller.as_deref().into(),
+        from_ns.into(),
     ];
     DATABASE.read(SQL, parameters).await
 }
@@ -155,7 +164,9 @@ macro_rules! fits {
     () => {
         "WHERE id > ?1 AND id < ?2 AND (?3 IS NULL OR service = ?3) AND level >= ?4 \
          AND (?5 IS NULL OR instr(lower(message), lower(?5))) AND (?6 IS NULL OR trace_id = ?6) \
-         AND (?7 IS NULL OR request_id = ?7) AND time_ns BETWEEN ?8 AND ?9 "
+         AND (?7 IS NULL OR request_id = ?7) AND time_ns BETWEEN ?8 AND ?9 \
+         AND (?11 IS NULL OR EXISTS (SELECT 1 FROM json_each(logs.attributes) WHERE key = ?11 \
+         AND iif(type IN ('true', 'false'), type, CAST(value AS TEXT)) = ?12)) "
     };
 }
 
@@ -163,7 +174,8 @@ macro_rules! fits {
 pub async fn logs(filter: &LogFilter) -> Result<Vec<Log>, Error> {
     const LIST: &str = concat!(log!(), fits!(), "ORDER BY id DESC LIMIT ?10");
     const FOLLOW: &str = concat!(log!(), fits!(), "ORDER BY id LIMIT ?10");
-    let parameters: [Value; 10] = [
+    let (name, value) = filter.attribute.clone().unzip();
+    let parameters: [Value; 12] = [
         filter.after.unwrap_or(0).into(),
         filter.before.unwrap_or(i64::MAX).into(),
         filter.service.as_deref().into(),
@@ -174,6 +186,8 @@ pub async fn logs(filter: &LogFilter) -> Result<Vec<Log>, Error> {
         filter.time.from_ns.unwrap_or(0).into(),
         filter.time.to_ns.unwrap_or(i64::MAX).into(),
         (filter.limit + 1).into(),
+        name.as_deref().into(),
+        value.as_deref().into(),
     ];
     let sql = match filter.after {
         Some(_) => FOLLOW,

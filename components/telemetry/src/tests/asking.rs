@@ -1,6 +1,7 @@
 //! What operators find.
 
 use super::*;
+use crate::domain::rfc3339;
 use crate::store::tests::run;
 
 #[test]
@@ -26,6 +27,11 @@ fn traces_are_found_by_what_their_spans_are() {
     assert_eq!(found("min_ms=100"), [2]);
     assert_eq!(found("max_ms=100"), [1]);
     assert_eq!(found("service=carts&max_ms=10"), [2]);
+    assert_eq!(found("service=orders&kind=internal"), [2]);
+    assert_eq!(found("service=carts&kind=internal"), [0; 0]);
+    assert_eq!(found("caller=orders"), [2]);
+    assert_eq!(found("service=carts&caller=orders&status=ok"), [2]);
+    assert_eq!(found("caller=carts"), [0; 0]);
     assert_eq!(found("request_id=r2"), [2]);
     assert_eq!(found("request_id=r3"), [0; 0]);
     assert_eq!(
@@ -37,6 +43,25 @@ fn traces_are_found_by_what_their_spans_are() {
     assert_eq!(found("attribute=cached%3D1"), [0; 0]);
     assert_eq!(found("from=2100-01-01T00:00:00Z"), [0; 0]);
     assert_eq!(found("to=2100-01-01T00:00:00Z").len(), 2);
+}
+
+#[test]
+fn a_span_is_found_by_its_own_time_however_long_ago_its_trace_began() {
+    let ago = |mut span: Value, seconds: i64| {
+        span["startTimeUnixNano"] = json!(at(-1000 * seconds));
+        span["endTimeUnixNano"] = json!(at(-1000 * seconds + 5));
+        span
+    };
+    spans("orders", vec![ago(span(1, 1, None, 2, 5), 600)]);
+    spans("events", vec![ago(span(1, 2, Some(1), 3, 5), 30)]);
+    spans("carts", vec![ago(span(1, 3, Some(2), 2, 5), 30)]);
+    let since = |seconds: i64| rfc3339((now() - 1000 * seconds) * 1_000_000);
+    assert_eq!(found(&format!("service=carts&from={}", since(60))), [1]);
+    assert_eq!(found(&format!("caller=events&from={}", since(60))), [1]);
+    assert_eq!(found(&format!("service=orders&from={}", since(60))), [0; 0]);
+    assert_eq!(found(&format!("service=carts&to={}", since(60))), [0; 0]);
+    assert_eq!(found(&format!("from={}", since(60))), [0; 0]);
+    assert_eq!(found(&format!("from={}", since(700))), [1]);
 }
 
 #[test]
@@ -131,6 +156,8 @@ fn logs_are_found_by_who_how_and_what() {
     assert_eq!(messages("q=thing"), ["one Thing"]);
     assert_eq!(messages("request_id=r1").len(), 3);
     assert_eq!(messages("trace_id=none"), [""; 0]);
+    assert_eq!(messages("attribute=request_id%3Dr1&level=error"), ["three"]);
+    assert_eq!(messages("attribute=request_id%3Dr"), [""; 0]);
     assert_eq!(messages("to=2000-01-01T00:00:00Z"), [""; 0]);
     let page = get("/api/ops/logs?limit=2");
     let cursor = page["next_cursor"].as_str().unwrap();

@@ -28,6 +28,7 @@ fn requests() {
     spans("orders", vec![span(1, 3, Some(2), 2, 15)]);
     let record = json!({
         "timeUnixNano": at(-1), "traceId": trace_id(1), "severityNumber": 13, "body": {"stringValue": "it is late"},
+        "attributes": [{"key": "thing", "value": {"stringValue": "a-1"}}],
     });
     assert_eq!(
         export("/v1/logs", &logs_of("orders", vec![record])).status,

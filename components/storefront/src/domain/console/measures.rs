@@ -18,7 +18,7 @@ pub struct Window {
     /// How many minutes.
     pub minutes: i64,
     /// Now, in milliseconds since 1970.
-    now: i64,
+    pub now: i64,
 }
 
 impl Window {

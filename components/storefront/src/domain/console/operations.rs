@@ -217,10 +217,33 @@ pub struct Standing {
     pub held: i64,
     /// How many dead letters it has.
     pub dead: i64,
+    /// How long the oldest has been in the log that it is still to get, in milliseconds; 0 where there is none.
+    pub waiting_ms: i64,
     /// How often in a row it took nothing.
     pub failures: i64,
     /// Why, the last time.
     pub last_error: Option<String>,
+}
+
+/// An event that is held back for a consumer.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct HeldBack {
+    /// What its dead letter would be called.
+    pub id: String,
+    /// Where it is in the log.
+    pub position: i64,
+    /// `retrying`, or `waiting` for the one before it.
+    pub state: String,
+    /// How often it was tried.
+    pub attempts: i64,
+    /// When it is tried again.
+    pub due_at: Option<String>,
+    /// What the consumer said the last time.
+    pub reason: Option<String>,
+    /// When it was first held back.
+    pub since: String,
+    /// The event.
+    pub event: Event,
 }
 
 /// An event that a consumer did not take, and that is not tried any more by itself.
@@ -333,6 +356,24 @@ pub struct Movement {
     pub reason: Option<String>,
     /// When.
     pub at: String,
+}
+
+/// How many of a product an order holds.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Hold {
+    /// Which order.
+    pub order_id: String,
+    /// How many.
+    pub quantity: i64,
+    /// Until when.
+    pub expires_at: String,
+}
+
+/// The payment of an order.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Payment {
+    /// Its id, which its events are about.
+    pub id: String,
 }
 
 /// How many of a product there are.

@@ -9,9 +9,11 @@ use crate::clients::console as api;
 use crate::forms::Sent;
 use crate::session::Operator;
 
+const KNOWN: [&str; 6] = ["type", "subject", "source", "after", "position", "cursor"];
+
 /// `GET /console/events`
 pub async fn list(Operator(visitor): Operator, uri: Uri) -> Response {
-    let asked = asked(&uri, &["type", "subject", "source", "cursor"]);
+    let asked = asked(&uri, &KNOWN);
     let events = api::events(&visitor, &asked);
     answer(&visitor, &uri, events, |console, list| {
         console.events(&list, &asked)
@@ -24,6 +26,16 @@ pub async fn subscriptions(Operator(visitor): Operator, uri: Uri) -> Response {
     let standings = api::subscriptions(&visitor);
     answer(&visitor, &uri, standings, |console, standings| {
         console.subscriptions(&standings)
+    })
+    .await
+}
+
+/// `GET /console/events/subscriptions/{consumer}`: what is held back for it.
+pub async fn held(Operator(visitor): Operator, Path(consumer): Path<String>, uri: Uri) -> Response {
+    let asked = asked(&uri, &["cursor"]);
+    let held = api::held(&visitor, &consumer, &asked);
+    answer(&visitor, &uri, held, |console, list| {
+        console.held(&consumer, &list, &asked)
     })
     .await
 }

@@ -7,12 +7,13 @@ use super::{answer, asked};
 use crate::clients::console as api;
 use crate::session::Operator;
 
-const KNOWN: [&str; 7] = [
+const KNOWN: [&str; 8] = [
     "q",
     "service",
     "level",
     "request_id",
     "trace_id",
+    "attribute",
     "follow",
     "cursor",
 ];

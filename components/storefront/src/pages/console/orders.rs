@@ -1,7 +1,6 @@
 //! Everybody's orders, and their checkouts.
 
 use axum::response::Response;
-use futures::future::join;
 use http::Uri;
 use souk_chassis::Path;
 
@@ -16,7 +15,7 @@ use crate::view::console::orders::OrderPage;
 
 /// `GET /console/orders`
 pub async fn list(Operator(visitor): Operator, uri: Uri) -> Response {
-    let asked = asked(&uri, &["number", "status", "user_id", "cursor"]);
+    let asked = asked(&uri, &["number", "status", "user_id", "from", "cursor"]);
     let orders = api::orders(&visitor, &asked);
     answer(&visitor, &uri, orders, |console, list| {
         console.orders(&list, &asked)
@@ -27,11 +26,16 @@ pub async fn list(Operator(visitor): Operator, uri: Uri) -> Response {
 /// `GET /console/orders/{id}`
 pub async fn show(Operator(visitor): Operator, Path(id): Path<String>, uri: Uri) -> Response {
     let order = async {
-        let (order, saga) = join(shopping::order(&visitor, &id), api::saga(&visitor, &id)).await;
+        let (order, saga, payment) = futures::join!(
+            shopping::order(&visitor, &id),
+            api::saga(&visitor, &id),
+            api::payment(&visitor, &id),
+        );
         let order = order?;
         Ok(OrderPage {
             traces: traces(&visitor, &order).await?,
             saga: part(saga)?,
+            payment: part(payment)?.flatten(),
             order,
         })
     };

@@ -4,6 +4,7 @@ use axum::response::Response;
 use futures::future::join;
 use http::Uri;
 use souk_chassis::Path;
+use souk_chassis::background::now;
 
 use super::{answer, window};
 use crate::clients::console::{self as api, part};
@@ -16,7 +17,7 @@ pub async fn list(Operator(visitor): Operator, uri: Uri) -> Response {
         Ok((part(services)?, part(breakers)?))
     };
     answer(&visitor, &uri, both, |console, (services, breakers)| {
-        console.services(services.as_ref(), breakers.as_ref())
+        console.services(services.as_ref(), breakers.as_ref(), now())
     })
     .await
 }

@@ -47,6 +47,21 @@ pub async fn movements(
     .await
 }
 
+/// `GET /console/stock/{product}/reservations`: who holds what is promised.
+pub async fn holds(Operator(visitor): Operator, Path(product): Path<String>, uri: Uri) -> Response {
+    let asked = asked(&uri, &["cursor"]);
+    let both = async {
+        let ids = [product.as_str()];
+        let holds = api::holds(&visitor, &product, &asked);
+        let (holds, products) = join(holds, api::products(&visitor, &ids)).await;
+        Ok((holds?, products))
+    };
+    answer(&visitor, &uri, both, |console, (holds, products)| {
+        console.holds(&product, products.first(), &holds, &asked)
+    })
+    .await
+}
+
 /// `POST /console/stock/{product}`: what somebody has counted.
 pub async fn count(
     Operator(visitor): Operator,

@@ -8,8 +8,10 @@ use super::{answer, asked};
 use crate::clients::console as api;
 use crate::session::Operator;
 
-const KNOWN: [&str; 9] = [
+const KNOWN: [&str; 11] = [
     "service",
+    "caller",
+    "kind",
     "route",
     "request_id",
     "status",

@@ -3,9 +3,9 @@
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::{Console, filter, filters, live, pages, table, tag, time};
-use crate::domain::console::operations::{DeadLetter, Event, Logged, Standing};
-use crate::domain::console::{Asked, List, link};
+use super::{Console, counted, filter, filters, live, pages, table, tag, time};
+use crate::domain::console::operations::{DeadLetter, Event, HeldBack, Logged, Standing};
+use crate::domain::console::{Asked, List, duration, link};
 use crate::domain::order::number;
 use crate::view::fields::form_token;
 
@@ -20,12 +20,14 @@ impl Console {
             (filter(asked, "type", "Type", "text"))
             (filter(asked, "subject", "Subject", "text"))
             (filter(asked, "source", "Source", "text"))
+            (filter(asked, "after", "After the position", "number"))
+            (filter(asked, "position", "Position", "number"))
         };
         let columns = ["Position", "What", "Of", "When", "Trace", "Source", "Data"];
         let rows = html! {
             @for one in &list.items {
                 tr {
-                    td class="digits" { (one.position) }
+                    (position_cell(one.position))
                     (what_cells(&one.event))
                     (more_cells(&one.event))
                 }
@@ -47,6 +49,7 @@ impl Console {
             "State",
             "Behind",
             "Held back",
+            "Waiting for",
             "Dead letters",
             "Position",
             "What went wrong last",
@@ -56,10 +59,7 @@ impl Console {
                 tr {
                     th scope="row" { a href={ "/console/services/" (one.consumer) } { (one.consumer) } }
                     td { (state(one)) }
-                    td class="digits" { a href=(EVENTS) { (one.behind) } }
-                    td class="digits" { (one.held) }
-                    td class="digits" { a href=(link(DEAD_LETTERS, &[("consumer", &one.consumer)])) { (one.dead) } }
-                    td class="digits" { (one.position) }
+                    (standing_cells(one))
                     td class="words" { (one.last_error.as_deref().unwrap_or("")) }
                 }
             }
@@ -69,6 +69,34 @@ impl Console {
             (live("subscriptions", table("Consumers", &columns, rows)))
         };
         self.page("Subscriptions", EVENTS, content)
+    }
+
+    /// One page of what is held back for a consumer.
+    pub fn held(&self, consumer: &str, list: &List<HeldBack>, asked: &Asked) -> Markup {
+        let columns = [
+            "Position", "What", "Of", "State", "Why", "Tries", "Next", "When", "Trace", "Source",
+            "Data",
+        ];
+        let rows = html! {
+            @for one in &list.items {
+                tr {
+                    (position_cell(one.position))
+                    (what_cells(&one.event))
+                    td { (tag("waiting", &one.state)) }
+                    td class="words" { (one.reason.as_deref().unwrap_or("")) }
+                    td { (tries(&one.id, one.attempts, &one.since)) }
+                    td { @if let Some(due) = &one.due_at { (time(due)) } @else { "after the one before it" } }
+                    (more_cells(&one.event))
+                }
+            }
+        };
+        let content = html! {
+            (tabs(SUBSCRIPTIONS))
+            @if list.items.is_empty() { p { "Nothing is held back for it." } }
+            @else { (live("held", table("Held back", &columns, rows))) }
+            (pages(&page_of(consumer), asked, list.next_cursor.as_deref()))
+        };
+        self.page(&format!("Held back for {consumer}"), EVENTS, content)
     }
 
     /// One page of dead letters.
@@ -94,11 +122,11 @@ impl Console {
         let rows = html! {
             @for one in &list.items {
                 tr {
-                    td class="digits" { (one.position) }
+                    (position_cell(one.position))
                     (what_cells(&one.event))
                     td { a href={ "/console/services/" (one.consumer) } { (one.consumer) } }
                     td class="words" { (one.reason.as_deref().unwrap_or("")) }
-                    td { (one.attempts) " since " (time(&one.since)) }
+                    td { (tries(&one.id, one.attempts, &one.since)) }
                     td { (self.redeliver_form(one)) }
                     (more_cells(&one.event))
                 }
@@ -140,6 +168,46 @@ fn tabs(here: &str) -> Markup {
             }
         }
     }
+}
+
+/// The address of the page with what is held back for a consumer.
+fn page_of(consumer: &str) -> String {
+    format!("{SUBSCRIPTIONS}/{consumer}")
+}
+
+/// How far a consumer has come, in numbers.
+fn standing_cells(one: &Standing) -> Markup {
+    let at = one.position.to_string();
+    let next = link(EVENTS, &[("after", &at)]);
+    let held = page_of(&one.consumer);
+    // What is held back has been in the log for longer than what comes next.
+    let oldest = if one.held > 0 { &held } else { &next };
+    let dead = link(DEAD_LETTERS, &[("consumer", &one.consumer)]);
+    let waiting = duration(one.waiting_ms as f64);
+    let of = |what: &str| format!("{what}, {}", one.consumer);
+    html! {
+        td class="digits" { (counted(&next, one.behind, &of("events behind"))) }
+        td class="digits" { (counted(&held, one.held, &of("events held back"))) }
+        td class="digits" { (counted(oldest, waiting, &of("that the oldest waits"))) }
+        td class="digits" { (counted(&dead, one.dead, &of("dead letters"))) }
+        td class="digits" { (counted(&link(EVENTS, &[("position", &at)]), &at, &of("reached in the log"))) }
+    }
+}
+
+/// Where an event is in the log, which leads to it there.
+fn position_cell(position: i64) -> Markup {
+    let at = position.to_string();
+    html! { td class="digits" { (counted(&link(EVENTS, &[("position", &at)]), &at, "position in the log")) } }
+}
+
+/// How often an event was tried: the broker has logged each time.
+fn tries(letter: &str, attempts: i64, since: &str) -> Markup {
+    let attribute = format!("letter={letter}");
+    let log = link(
+        "/console/logs",
+        &[("service", "events"), ("attribute", &attribute)],
+    );
+    html! { (counted(&log, attempts, &format!("tries of {letter}"))) " since " (time(since)) }
 }
 
 /// What happened, and to what.
@@ -234,6 +302,70 @@ mod tests {
         assert!(page.contains("value=\"secret\"") && page.contains("409: no"));
         assert!(page.contains("href=\"/console/orders/o1\""));
         assert!(page.contains("href=\"/console/traces/7ace\""));
+        assert!(
+            page.contains(
+                "href=\"/console/logs?service=events&amp;attribute=letter%3Dcarts-7\">30<"
+            )
+        );
+        assert!(page.contains("href=\"/console/events?position=7\">7<"));
+    }
+
+    #[test]
+    fn what_is_held_back_says_why_and_when_it_goes_on() {
+        let DeadLetter { id, event, .. } = letter();
+        let held = |state: &str, due_at: Option<&str>| HeldBack {
+            id: id.clone(),
+            position: 7,
+            state: state.into(),
+            attempts: 3,
+            due_at: due_at.map(Into::into),
+            reason: Some("500: no".into()),
+            since: "2026-01-31T12:00:00Z".into(),
+            event: event.clone(),
+        };
+        let list = List {
+            items: vec![
+                held("retrying", Some("2026-01-31T12:00:09Z")),
+                held("waiting", None),
+            ],
+            next_cursor: Some("more".into()),
+        };
+        let page = Console::default().held("carts", &list, &Asked::of("", &["cursor"]));
+        assert!(page.0.contains("500: no") && page.0.contains("31 Jan 12:00:09"));
+        assert!(page.0.contains("after the one before it"));
+        assert!(
+            page.0
+                .contains("href=\"/console/events/subscriptions/carts?cursor=more\"")
+        );
+    }
+
+    #[test]
+    fn how_far_a_consumer_is_leads_to_what_it_is_still_to_get() {
+        let cells = |held| {
+            let standing = Standing {
+                consumer: "carts".into(),
+                position: 40,
+                behind: 2,
+                held,
+                dead: 1,
+                waiting_ms: 1500,
+                failures: 0,
+                last_error: None,
+            };
+            standing_cells(&standing).0
+        };
+        let some = cells(3);
+        for (href, number) in [
+            ("/console/events?after=40", "2"),
+            ("/console/events/subscriptions/carts", "3"),
+            ("/console/events/subscriptions/carts", "1.5 s"),
+            ("/console/events/dead-letters?consumer=carts", "1"),
+            ("/console/events?position=40", "40"),
+        ] {
+            let leads = format!("<a href=\"{href}\">{number}<");
+            assert!(some.contains(&leads), "{leads}: {some}");
+        }
+        assert!(cells(0).contains("<a href=\"/console/events?after=40\">1.5 s<"));
     }
 
     #[test]
@@ -244,6 +376,7 @@ mod tests {
             behind,
             held: 0,
             dead,
+            waiting_ms: 0,
             failures,
             last_error: None,
         };

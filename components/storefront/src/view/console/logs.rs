@@ -17,6 +17,7 @@ impl Console {
             (choice(asked, "level", "At least", &["debug", "info", "warn", "error"]))
             (filter(asked, "request_id", "Request", "text"))
             (filter(asked, "trace_id", "Trace", "text"))
+            (filter(asked, "attribute", "Attribute, as name=value", "text"))
             input type="hidden" name="follow" value=(asked.get("follow"));
         };
         let follows = !asked.get("follow").is_empty();

@@ -3,12 +3,15 @@
 use maud::{Markup, html};
 
 use super::overview::spans;
-use super::{Console, live, table, tag};
+use super::{Console, counted, live, table, tag};
 use crate::domain::console::map::{BOX, Drawn, Edge, Map, SIZE, draw};
 use crate::domain::console::measures::Window;
 use crate::domain::console::{duration, link, percent, rate};
 
 const MAP: &str = "/console/map";
+
+/// What a call is like that failed.
+const FAILED: (&str, &str) = ("status", "error");
 
 impl Console {
     /// The map: who calls whom.
@@ -52,20 +55,36 @@ fn drawing(map: &Map<'_>, window: Window) -> Markup {
     }
 }
 
-/// What is written at a line; whoever wants more finds it in the table.
+/// The traces of the calls of one service by another, or of those that are like this.
+fn calls(edge: &Edge, window: Window, like: (&str, &str)) -> String {
+    let from = window.begins();
+    let asked = [
+        ("service", &*edge.to),
+        ("caller", &edge.from),
+        ("from", &from),
+        like,
+    ];
+    link("/console/traces", &asked)
+}
+
+/// What is written at a line; whoever wants more, or has no pointer, finds it in the table.
 fn label(line: &Drawn<'_>, window: Window) -> Markup {
     let Edge { numbers, .. } = line.edge;
     let (x, y) = (pixel(line.label.0), line.label.1);
     let state = line.edge.breaker_state();
     html! {
         g class="label" aria-hidden="true" {
-            text x=(x) y=(pixel(y)) text-anchor="middle" {
-                (rate(numbers.calls as f64 / window.seconds())) " · " (duration(numbers.p50_ms))
+            a href=(calls(line.edge, window, ("", ""))) tabindex="-1" {
+                text x=(x) y=(pixel(y)) text-anchor="middle" {
+                    (rate(numbers.calls as f64 / window.seconds())) " · " (duration(numbers.p50_ms))
+                }
             }
             @if numbers.errors > 0 || state != "closed" {
-                text class="bad" x=(x) y=(pixel(y + 12.0)) text-anchor="middle" {
-                    (percent(numbers.errors, numbers.calls)) " failed"
-                    @if state != "closed" { ", " (state.replace('_', " ")) }
+                a href=(calls(line.edge, window, FAILED)) tabindex="-1" {
+                    text class="bad" x=(x) y=(pixel(y + 12.0)) text-anchor="middle" {
+                        (percent(numbers.errors, numbers.calls)) " failed"
+                        @if state != "closed" { ", " (state.replace('_', " ")) }
+                    }
                 }
             }
         }
@@ -78,20 +97,21 @@ fn pixel(place: f64) -> String {
 
 fn edges_table(edges: &[Edge], window: Window) -> Markup {
     let columns = ["From", "To", "Calls", "Failed", "p50", "p99", "Breaker"];
-    let from = window.begins();
     let rows = html! {
         @for edge in edges {
             @let numbers = &edge.numbers;
-            @let traces = |name: &str, value: &str| link("/console/traces", &[("service", &edge.to), ("from", &from), (name, value)]);
+            @let number = |like: (&str, &str), number: String, what: &str| {
+                counted(&calls(edge, window, like), number, &format!("{what} of {} by {}", edge.to, edge.from))
+            };
             tr {
                 td { a href={ "/console/services/" (edge.from) } { (edge.from) } }
                 td { a href={ "/console/services/" (edge.to) } { (edge.to) } }
-                td class="digits" { a href=(traces("status", "")) { (rate(numbers.calls as f64 / window.seconds())) } }
+                td class="digits" { (number(("", ""), rate(numbers.calls as f64 / window.seconds()), "calls")) }
                 td class={ "digits" @if numbers.errors > 0 { " bad" } } {
-                    a href=(traces("status", "error")) { (percent(numbers.errors, numbers.calls)) }
+                    (number(FAILED, percent(numbers.errors, numbers.calls), "failed calls"))
                 }
-                td class="digits" { a href=(traces("min_ms", &numbers.p50_ms.floor().to_string())) { (duration(numbers.p50_ms)) } }
-                td class="digits" { a href=(traces("min_ms", &numbers.p99_ms.floor().to_string())) { (duration(numbers.p99_ms)) } }
+                td class="digits" { (number(("max_ms", &numbers.p50_ms.ceil().to_string()), duration(numbers.p50_ms), "p50")) }
+                td class="digits" { (number(("min_ms", &numbers.p99_ms.floor().to_string()), duration(numbers.p99_ms), "p99")) }
                 td { a href="/console/services#breakers" { (breaker(edge)) } }
             }
         }
@@ -132,8 +152,8 @@ mod tests {
         assert!(page.contains("class=\"edge bad\""));
         assert!(page.contains("20% failed, half open"));
         assert!(page.contains("href=\"/console/services/payments\""));
-        assert!(
-            page.contains("service=payments&amp;from=2026-01-31T11%3A31%3A00Z&amp;status=error")
-        );
+        assert!(page.contains(
+            "service=payments&amp;caller=orders&amp;from=2026-01-31T11%3A31%3A00Z&amp;status=error"
+        ));
     }
 }

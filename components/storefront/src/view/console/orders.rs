@@ -2,19 +2,21 @@
 
 use maud::{Markup, html};
 
+use super::overview::BOUGHT;
 use super::traces::short_list;
-use super::{Console, choice, filter, filters, live, missing, pages, table, tag, time};
-use crate::domain::console::operations::{Saga, SagaEntry};
+use super::{Console, choice, counted, filter, filters, live, missing, pages, table, tag, time};
+use crate::domain::console::operations::{Payment, Saga, SagaEntry};
 use crate::domain::console::traces::Summary;
 use crate::domain::console::{Asked, List, link};
 use crate::domain::order::{Order, OrderList, number};
 use crate::view::fields::form_token;
 
 const ORDERS: &str = "/console/orders";
+const EVENTS: &str = "/console/events";
 const SAGAS: &str = "/console/orders/sagas";
 
 /// What an order can be found by, beside its number.
-const STATUSES: [&str; 7] = [
+const STATUSES: [&str; 8] = [
     "pending",
     "reserved",
     "confirmed",
@@ -22,6 +24,7 @@ const STATUSES: [&str; 7] = [
     "delivered",
     "rejected",
     "cancelled",
+    BOUGHT,
 ];
 
 /// What the page of an order shows; what cannot be had is none.
@@ -30,6 +33,8 @@ pub struct OrderPage {
     pub order: Order,
     /// Its checkout.
     pub saga: Option<Saga>,
+    /// Its payment, where there is one.
+    pub payment: Option<Payment>,
     /// The traces of the request that placed it.
     pub traces: Option<Vec<Summary>>,
 }
@@ -41,6 +46,7 @@ impl Console {
             (filter(asked, "number", "Number", "text"))
             (choice(asked, "status", "Status", &STATUSES))
             (filter(asked, "user_id", "Customer's id", "text"))
+            (filter(asked, "from", "From, as 2026-01-31T12:00:00Z", "text"))
         };
         let rows = html! {
             @for order in &list.items {
@@ -48,7 +54,9 @@ impl Console {
                     th scope="row" { a href=(page_of(&order.id)) { (order.number()) } }
                     td { (time(&order.created_at)) }
                     td { (tag(order.status.tone(), order.status.word())) }
-                    td class="digits" { @if let Some(total) = &order.total { (total) } }
+                    td class="digits" {
+                        @if let Some(total) = &order.total { (counted(&format!("{}#ordered", page_of(&order.id)), total.to_string(), "in all")) }
+                    }
                     td { (order.reason.as_deref().unwrap_or("")) }
                 }
             }
@@ -67,18 +75,18 @@ impl Console {
     pub fn order(&self, it: &OrderPage) -> Markup {
         let order = &it.order;
         let content = html! {
-            (facts(order))
-            h2 { "Traces" }
+            (facts(order, it.payment.as_ref()))
+            h2 id="traces" { "Traces" }
             @match &it.traces {
                 Some(traces) => (short_list(traces)),
                 None => (missing("What was traced")),
             }
-            h2 { "Checkout" }
+            h2 id="checkout" { "Checkout" }
             @match &it.saga {
                 Some(saga) => (self.saga(saga)),
                 None => (missing("How far the checkout is")),
             }
-            h2 { "What was ordered" }
+            h2 id="ordered" { "What was ordered" }
             (things(order))
         };
         self.page(&format!("Order {}", order.number()), ORDERS, content)
@@ -104,7 +112,7 @@ impl Console {
                     td { (tag(saga.status.tone(), saga.status.word())) }
                     td { (saga.step) }
                     td { (tag(saga.tone(), &saga.state)) }
-                    td class="digits" { (saga.attempt) }
+                    td class="digits" { (counted(&format!("{}#checkout", page_of(&saga.order_id)), saga.attempt, "tries")) }
                     td { @if let Some(due) = &saga.due_at { (time(due)) } }
                     td { (time(&saga.give_up_at)) }
                     td class="words" { (saga.last_error.as_deref().unwrap_or("")) }
@@ -130,7 +138,7 @@ impl Console {
             p class="actions" {
                 (tag(saga.tone(), &saga.state))
                 @if let Some(due) = &saga.due_at {
-                    span { "at the step " strong { (saga.step) } ", try " (saga.attempt) ", due " (time(due)) }
+                    span { "at the step " strong { (saga.step) } ", try " (counted("#checkout", saga.attempt, "of this step")) ", due " (time(due)) }
                 }
             }
             (self.retry_form(saga))
@@ -167,13 +175,13 @@ fn tabs(here: &str) -> Markup {
     }
 }
 
-fn facts(order: &Order) -> Markup {
+fn facts(order: &Order, payment: Option<&Payment>) -> Markup {
     html! {
         dl class="facts" {
             div { dt { "Status" } dd { (tag(order.status.tone(), order.status.word())) " " (order.reason.as_deref().unwrap_or("")) } }
             div { dt { "Placed" } dd { (time(&order.created_at)) } }
-            @if let Some(total) = &order.total { div { dt { "Total" } dd class="digits" { (total) } } }
-            @if let Some(refunded) = &order.refunded { div { dt { "Given back" } dd class="digits" { (refunded) } } }
+            @if let Some(total) = &order.total { div { dt { "Total" } dd class="digits" { (counted("#ordered", total.to_string(), "in all")) } } }
+            @if let Some(refunded) = &order.refunded { div { dt { "Given back" } dd class="digits" { (given_back(&refunded.to_string(), payment)) } } }
             div { dt { "Id" } dd class="digits" { (order.id) } }
             @if let Some(request) = &order.request_id {
                 div {
@@ -184,9 +192,21 @@ fn facts(order: &Order) -> Markup {
                     }
                 }
             }
-            div { dt { "Events" } dd { a href=(link("/console/events", &[("subject", &order.id)])) { "What it told the others" } } }
+            div { dt { "Events" } dd { a href=(link(EVENTS, &[("subject", &order.id)])) { "What it told the others" } } }
+            @if let Some(payment) = payment {
+                div { dt { "Payment" } dd { a href=(link(EVENTS, &[("subject", &payment.id)])) { "What became of the money" } } }
+            }
         }
     }
+}
+
+/// Each time that money was given back there was an event.
+fn given_back(refunded: &str, payment: Option<&Payment>) -> Markup {
+    let refunds = |payment: &Payment| {
+        let asked = [("type", "payment.refunded"), ("subject", &*payment.id)];
+        counted(&link(EVENTS, &asked), refunded, "given back")
+    };
+    payment.map_or_else(|| html! { (refunded) }, refunds)
 }
 
 fn things(order: &Order) -> Markup {
@@ -194,8 +214,10 @@ fn things(order: &Order) -> Markup {
         @for line in &order.items {
             tr {
                 th scope="row" { a href={ "/products/" (line.product_id) } { (line.name.as_deref().unwrap_or(&line.product_id)) } }
-                td class="digits" { (line.quantity) }
-                td class="digits" { @if let Some(total) = &line.line_total { (total) } }
+                td class="digits" { (counted(&format!("/console/stock/{}", line.product_id), line.quantity, "of its stock")) }
+                td class="digits" {
+                    @if let Some(total) = &line.line_total { (counted(&format!("/products/{}", line.product_id), total.to_string(), "at its price")) }
+                }
             }
         }
     };
@@ -213,7 +235,7 @@ fn entry_row(entry: &SagaEntry) -> Markup {
             td { (time(&entry.at)) }
             td { (entry.step) }
             td { (tag(tone, &entry.event)) }
-            td class="digits" { (entry.attempt) }
+            td class="digits" { (counted("#traces", entry.attempt, "try, in the traces")) }
             td { (entry.detail.as_deref().unwrap_or("")) }
         }
     }
@@ -222,6 +244,7 @@ fn entry_row(entry: &SagaEntry) -> Markup {
 #[cfg(test)]
 pub mod tests {
     use super::*;
+    use crate::domain::Money;
     use crate::domain::order::Status::Reserved;
     use crate::domain::order::tests::order;
 
@@ -260,12 +283,19 @@ pub mod tests {
     fn an_order_leads_to_what_is_known_of_it() {
         let mut order = order(&[Reserved]);
         order.request_id = Some("r1".into());
+        order.refunded = Some(Money {
+            amount: 500,
+            currency: "EUR".into(),
+        });
         let page = Console::default().order(&OrderPage {
             order,
             saga: None,
+            payment: Some(Payment { id: "pay1".into() }),
             traces: Some(Vec::new()),
         });
         let page = page.0;
+        assert!(page.contains("href=\"/console/events?subject=pay1\""));
+        assert!(page.contains("href=\"/console/events?type=payment.refunded&amp;subject=pay1\""));
         assert!(page.contains("href=\"/console/logs?request_id=r1\""));
         assert!(page.contains("No trace of it was kept"));
         assert!(page.contains("How far the checkout is cannot be had at the moment"));

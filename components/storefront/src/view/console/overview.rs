@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 
 use super::charts::{Chart, spark};
-use super::{Console, live, missing, table};
+use super::services::{failed_calls, recent_calls};
+use super::{Console, counted, live, missing, table};
 use crate::domain::Money;
 use crate::domain::console::measures::{Figures, SPANS, Turnover, Window};
 use crate::domain::console::operations::{Breakers, Saga, Services, Standing};
@@ -16,6 +17,12 @@ const TRACES: &str = "/console/traces";
 
 /// The service that all requests of the public come to.
 const DOOR: &str = "gateway";
+
+/// What is counted of a service: the requests that it answers. It makes some of others besides.
+const REQUESTS: &str = "server";
+
+/// What an order is called that money is taken for.
+pub const BOUGHT: &str = "confirmed,shipped,delivered";
 
 /// What the overview shows; what cannot be had is none.
 pub struct Overview {
@@ -86,7 +93,8 @@ fn troubles(it: &Overview) -> Markup {
             @for one in open {
                 li class="note bad" {
                     (service_link(&one.from)) " is in trouble with " (service_link(&one.to)) ": "
-                    (one.failed) " of " (one.calls) " calls failed, and its "
+                    (counted(&failed_calls(one, it.window.now), one.failed, "failed")) " of "
+                    (counted(&recent_calls(one, it.window.now), one.calls, "calls")) " calls failed, and its "
                     a href="/console/services#breakers" { "breaker" } " is " (one.state.replace('_', " ")) "."
                 }
             }
@@ -125,16 +133,19 @@ fn tiles(it: &Overview) -> Markup {
 fn door_tiles(door: &Figures, window: Window) -> Markup {
     let (all, from) = (&door.all, window.begins());
     let traces = |more: &[(&str, &str)]| {
-        let mut asked = vec![("service", DOOR), ("from", &*from)];
+        let mut asked = vec![("service", DOOR), ("kind", REQUESTS), ("from", &*from)];
         asked.extend(more);
         link(TRACES, &asked)
     };
-    let slow = all.p99_ms.floor().to_string();
+    let (half, slow) = (
+        all.p50_ms.ceil().to_string(),
+        all.p99_ms.floor().to_string(),
+    );
     let per_second = all.calls as f64 / window.seconds();
     html! {
         (tile("Requests", &rate(per_second), &traces(&[]), false))
         (tile("Failed", &percent(all.errors, all.calls), &traces(&[("status", "error")]), all.errors > 0))
-        (tile("Half within", &duration(all.p50_ms), &traces(&[]), false))
+        (tile("Half within", &duration(all.p50_ms), &traces(&[("max_ms", &half)]), false))
         (tile("99% within", &duration(all.p99_ms), &traces(&[("min_ms", &slow)]), false))
     }
 }
@@ -155,16 +166,24 @@ fn turnover_tiles(turnover: &Turnover, window: Window) -> Markup {
         taken.join(" + ")
     };
     html! {
-        (tile("Orders a minute", &format!("{per_minute:.1}"), "/console/orders", false))
-        (tile("Money taken", &taken, "/console/orders?status=confirmed", false))
+        (tile("Orders a minute", &format!("{per_minute:.1}"), &orders_since(window, ""), false))
+        (tile("Money taken", &taken, &orders_since(window, BOUGHT), false))
     }
+}
+
+/// The orders that were placed in a time: all, or those with one of these statuses.
+fn orders_since(window: Window, statuses: &str) -> String {
+    link(
+        "/console/orders",
+        &[("status", statuses), ("from", &window.begins())],
+    )
 }
 
 fn tile(name: &str, value: &str, href: &str, bad: bool) -> Markup {
     html! {
         div class=[bad.then_some("bad")] {
             dt { (name) }
-            dd { a href=(href) { (value) } }
+            dd { (counted(href, value, name)) }
         }
     }
 }
@@ -178,7 +197,15 @@ fn door_charts(services: &BTreeMap<String, Figures>, window: Window) -> Markup {
 /// The three charts of a service: how many, how many failed, how long they took.
 pub fn figures_charts(service: &str, figures: &Figures, window: Window) -> Markup {
     let from = window.begins();
-    let traces = |more: (&str, &str)| link(TRACES, &[("service", service), ("from", &from), more]);
+    let traces = |more: (&str, &str)| {
+        let asked = [
+            ("service", service),
+            ("kind", REQUESTS),
+            ("from", &*from),
+            more,
+        ];
+        link(TRACES, &asked)
+    };
     let slow = figures.all.p99_ms.floor().to_string();
     let charts = [
         Chart {
@@ -219,14 +246,14 @@ fn turnover_charts(turnover: &Turnover, window: Window) -> Markup {
         title: "Orders",
         unit: "orders a minute",
         series: &[("Orders", turnover.orders_by_point.clone())],
-        more: ("/console/orders", "The orders"),
+        more: (&orders_since(window, ""), "The orders"),
     };
     let money = Chart {
         id: "money",
         title: "Money taken",
         unit: &format!("{currency} a minute"),
         series: &[("Money", turnover.taken_by_point.clone())],
-        more: ("/console/orders?status=confirmed", "Confirmed orders"),
+        more: (&orders_since(window, BOUGHT), "The orders it was taken for"),
     };
     html! { (orders.draw(window)) (money.draw(window)) }
 }
@@ -262,20 +289,25 @@ pub fn figures_columns(kind: &str) -> [&str; 8] {
 pub fn figures_cells(of: &[(&str, &str)], figures: &Figures, window: Window) -> Markup {
     let all = &figures.all;
     let from = window.begins();
-    let slow = all.p99_ms.floor().to_string();
+    let (half, slow) = (
+        all.p50_ms.ceil().to_string(),
+        all.p99_ms.floor().to_string(),
+    );
     let traces = |more: &[(&str, &str)]| {
-        let asked = [of, &[("from", from.as_str())], more].concat();
+        let asked = [of, &[("kind", REQUESTS), ("from", from.as_str())], more].concat();
         link(TRACES, &asked)
     };
+    let (_, name) = of.last().copied().unwrap_or_default();
+    let what = |what: &str| format!("{what} of {name}");
     html! {
-        td class="digits" { a href=(traces(&[])) { (rate(all.calls as f64 / window.seconds())) } }
+        td class="digits" { (counted(&traces(&[]), rate(all.calls as f64 / window.seconds()), &what("requests"))) }
         td { (spark(&figures.rates(window))) }
         td class={ "digits" @if all.errors > 0 { " bad" } } {
-            a href=(traces(&[("status", "error")])) { (percent(all.errors, all.calls)) }
+            (counted(&traces(&[("status", "error")]), percent(all.errors, all.calls), &what("failed requests")))
         }
         td { (spark(&figures.error_percents())) }
-        td class="digits" { a href=(traces(&[])) { (duration(all.p50_ms)) } }
-        td class="digits" { a href=(traces(&[("min_ms", &slow)])) { (duration(all.p99_ms)) } }
+        td class="digits" { (counted(&traces(&[("max_ms", &half)]), duration(all.p50_ms), &what("p50"))) }
+        td class="digits" { (counted(&traces(&[("min_ms", &slow)]), duration(all.p99_ms), &what("p99"))) }
         td { (spark(&figures.durations(|it| it.p99_ms))) }
     }
 }
@@ -312,9 +344,17 @@ mod tests {
     #[test]
     fn every_number_leads_to_what_it_counts() {
         let page = Console::default().overview(&overview()).0;
-        let from = "service=gateway&amp;from=2026-01-31T11%3A31%3A00Z";
-        assert!(page.contains(&format!("{from}&amp;status=error\">1.0%</a>")));
-        assert!(page.contains(&format!("{from}&amp;min_ms=31\">32 ms</a>")));
+        let from = "service=gateway&amp;kind=server&amp;from=2026-01-31T11%3A31%3A00Z";
+        let tile = |href, number, name| {
+            format!("{from}{href}\">{number}<span class=\"hidden\"> {name}</span></a>")
+        };
+        for tile in [
+            tile("&amp;status=error", "1.0%", "Failed"),
+            tile("&amp;min_ms=31", "32 ms", "99% within"),
+            tile("&amp;status=error", "1.0%", "failed requests of gateway"),
+        ] {
+            assert!(page.contains(&tile), "{tile}");
+        }
     }
 
     #[test]
@@ -339,7 +379,14 @@ mod tests {
             }),
             ..overview()
         });
-        assert!(page.0.contains("7 of 9 calls failed"));
+        assert!(
+            page.0
+                .contains(">7<span class=\"hidden\"> failed</span></a> of <a")
+        );
+        assert!(
+            page.0
+                .contains("service=orders&amp;status=error&amp;from=2026-01-31T12%3A30%3A15Z\">7<")
+        );
         assert!(page.0.contains("href=\"/console/services/payments\""));
     }
 }

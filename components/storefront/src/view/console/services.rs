@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 
 use super::overview::{figures_cells, figures_charts, figures_columns, spans};
-use super::{Console, live, missing, table, tag, time};
+use super::{Console, counted, live, missing, table, tag, time};
 use crate::domain::console::measures::{Figures, Window};
 use crate::domain::console::operations::{
     Breaker, Breakers, Fault, Instance, Service, Services, Warning,
@@ -16,6 +16,10 @@ use crate::view::fields::{Field, form_token, summary, tick};
 
 const SERVICES: &str = "/console/services";
 const FAULTS: &str = "/console/faults";
+const TRACES: &str = "/console/traces";
+
+/// For how long a breaker counts a call.
+const COUNTED_MS: i64 = 15_000;
 
 /// What the form for a failure on order asks for.
 const FAULT: [(&str, &str); 6] = [
@@ -29,7 +33,12 @@ const FAULT: [(&str, &str); 6] = [
 
 impl Console {
     /// The services; what cannot be had is none.
-    pub fn services(&self, services: Option<&Services>, breakers: Option<&Breakers>) -> Markup {
+    pub fn services(
+        &self,
+        services: Option<&Services>,
+        breakers: Option<&Breakers>,
+        now: i64,
+    ) -> Markup {
         let shown = html! {
             @match services {
                 Some(services) => { (services_table(&services.items)) (warnings(&services.warnings)) }
@@ -37,7 +46,7 @@ impl Console {
             }
             h2 id="breakers" { "Breakers" }
             @match breakers {
-                Some(breakers) => { (breakers_table(&breakers.items)) (warnings(&breakers.warnings)) }
+                Some(breakers) => { (breakers_table(&breakers.items, now)) (warnings(&breakers.warnings)) }
                 None => (missing("What the services know of each other")),
             }
         };
@@ -64,7 +73,7 @@ impl Console {
         let content = html! {
             (spans(&path, window))
             p class="actions" {
-                a href=(link("/console/traces", &[("service", service)])) { "Its traces" }
+                a href=(link(TRACES, &[("service", service)])) { "Its traces" }
                 a href=(link("/console/logs", &[("service", service)])) { "Its log" }
                 a href=(link("/console/events", &[("source", &format!("/services/{service}"))])) { "Its events" }
             }
@@ -158,7 +167,7 @@ fn services_table(services: &[Service]) -> Markup {
             tr {
                 th scope="row" { a href={ (SERVICES) "/" (one.service) } { (one.service) } }
                 td { @if one.status == "ok" { (tag("good", "ok")) } @else { (tag("bad", &one.status)) } }
-                td class="digits" { (duration(one.latency_ms)) }
+                td class="digits" { (counted(&probes(&one.service), duration(one.latency_ms), "until it answered")) }
                 td {
                     @if one.instances.is_empty() { span class="hint" { "nobody has registered" } }
                     @else { ul { @for instance in &one.instances { (instance_line(instance)) } } }
@@ -188,17 +197,50 @@ fn instance_line(instance: &Instance) -> Markup {
     }
 }
 
-fn breakers_table(breakers: &[Breaker]) -> Markup {
+/// The requests by which the gateway sees whether a service answers.
+fn probes(service: &str) -> String {
+    let asked = [
+        ("service", service),
+        ("caller", "gateway"),
+        ("route", "GET /healthz"),
+    ];
+    link(TRACES, &asked)
+}
+
+/// The calls that a breaker counts.
+pub fn recent_calls(breaker: &Breaker, now: i64) -> String {
+    let from = rfc3339(now - COUNTED_MS);
+    let asked = [
+        ("service", &*breaker.to),
+        ("caller", &breaker.from),
+        ("from", &from),
+    ];
+    link(TRACES, &asked)
+}
+
+/// What failed of them. Some never came to the other service, so this is how it was for the caller.
+pub fn failed_calls(breaker: &Breaker, now: i64) -> String {
+    let from = rfc3339(now - COUNTED_MS);
+    let asked = [
+        ("service", &*breaker.from),
+        ("status", "error"),
+        ("from", &from),
+    ];
+    link(TRACES, &asked)
+}
+
+fn breakers_table(breakers: &[Breaker], now: i64) -> Markup {
+    // Nothing lists how often a breaker has opened, nor the retries, so these say how they count.
     let columns = [
         "Calls of",
         "to",
         "Breaker",
         "Since",
-        "Opened",
+        "Opened so far",
         "Calls in 15 s",
         "Failed",
         "Slow",
-        "Retries left",
+        "Retries left of 50",
         "Left out",
     ];
     let rows = html! {
@@ -209,11 +251,11 @@ fn breakers_table(breakers: &[Breaker]) -> Markup {
                 td { (tag(one.tone(), &one.state.replace('_', " "))) }
                 td { @if one.changed_at > 0 { (time(&rfc3339(one.changed_at))) } }
                 td class="digits" { (one.opened) }
-                td class="digits" { a href=(link("/console/traces", &[("service", &one.to)])) { (one.calls) } }
-                td class="digits" { a href=(link("/console/traces", &[("service", &one.to), ("status", "error")])) { (one.failed) } }
-                td class="digits" { (one.slow) }
+                td class="digits" { (counted(&recent_calls(one, now), one.calls, "calls")) }
+                td class="digits" { (counted(&failed_calls(one, now), one.failed, "failed")) }
+                td class="digits" { (counted(&recent_calls(one, now), one.slow, "slow")) }
                 td class="digits" { (one.retries_left) }
-                td class="digits" { (one.ejected.join(", ")) }
+                td { (one.ejected.join(", ")) }
             }
         }
     };
@@ -261,7 +303,7 @@ mod tests {
                 detail: "it is away".into(),
             }],
         };
-        let page = Console::default().services(None, Some(&breakers)).0;
+        let page = Console::default().services(None, Some(&breakers), 0).0;
         assert!(page.contains("How the services are cannot be had"));
         assert!(page.contains("half open") && page.contains("it is away"));
     }

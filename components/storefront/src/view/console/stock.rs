@@ -2,9 +2,9 @@
 
 use maud::{Markup, html};
 
-use super::{Console, filter, filters, pages, table, tag, time};
+use super::{Console, counted, filter, filters, pages, table, tag, time};
 use crate::domain::Product;
-use crate::domain::console::operations::{Movement, Stock};
+use crate::domain::console::operations::{Hold, Movement, Stock};
 use crate::domain::console::{Asked, List};
 use crate::domain::order::number;
 use crate::view::fields::form_token;
@@ -55,11 +55,43 @@ impl Console {
         ];
         let rows = html! { @for one in &list.items { (movement(one)) } };
         let content = html! {
-            p class="actions" { a href={ "/products/" (id) } { "The product" } a href=(STOCK) { "All stock" } }
+            p class="actions" {
+                a href={ "/products/" (id) } { "The product" }
+                a href={ (page_of(id)) "/reservations" } { "Who is promised some" }
+                a href=(STOCK) { "All stock" }
+            }
             @if list.items.is_empty() { p { "Nothing has moved yet." } } @else { (table("Movements", &columns, rows)) }
             (pages(&page_of(id), asked, list.next_cursor.as_deref()))
         };
         self.page(&format!("Stock of {name}"), STOCK, content)
+    }
+
+    /// One page of what orders hold of a product.
+    pub fn holds(
+        &self,
+        id: &str,
+        product: Option<&Product>,
+        list: &List<Hold>,
+        asked: &Asked,
+    ) -> Markup {
+        let name = product.map_or(id, |product| &*product.name);
+        let rows = html! {
+            @for hold in &list.items {
+                @let order = format!("/console/orders/{}", hold.order_id);
+                tr {
+                    th scope="row" { a href=(order) { "Order " (number(&hold.order_id)) } }
+                    td class="digits" { (counted(&format!("{order}#ordered"), hold.quantity, "promised")) }
+                    td { (time(&hold.expires_at)) }
+                }
+            }
+        };
+        let content = html! {
+            p class="actions" { a href=(page_of(id)) { "Movements" } a href=(STOCK) { "All stock" } }
+            @if list.items.is_empty() { p { "Nobody is promised any." } }
+            @else { (table("Promised", &["For", "How many", "Until"], rows)) }
+            (pages(&format!("{}/reservations", page_of(id)), asked, list.next_cursor.as_deref()))
+        };
+        self.page(&format!("Promised of {name}"), STOCK, content)
     }
 
     fn level(&self, level: &Stock, products: &[Product]) -> Markup {
@@ -72,9 +104,9 @@ impl Console {
         html! {
             tr {
                 th scope="row" { a href={ "/products/" (level.product_id) } { (name) } }
-                td class="digits" { a href=(page) { (level.on_hand) } }
-                td class="digits" { a href=(page) { (level.reserved) } }
-                td class="digits" { a href=(page) { (level.available) } }
+                td class="digits" { (counted(&page, level.on_hand, &format!("of {name} there"))) }
+                td class="digits" { (counted(&format!("{page}/reservations"), level.reserved, &format!("of {name} promised"))) }
+                td class="digits" { (counted(&page, level.available, &format!("of {name} can be ordered"))) }
                 td { (state(level)) }
                 td {
                     form class="counted" action=(page) method="post" {
@@ -140,6 +172,26 @@ mod tests {
             .0;
         assert!(page.contains(">p1</a>") && page.contains("none left"));
         assert!(page.contains("action=\"/console/stock/p1\" method=\"post\""));
+        assert!(page.contains("href=\"/console/stock/p1/reservations\">4<"));
+    }
+
+    #[test]
+    fn what_is_promised_leads_to_the_order_that_has_it() {
+        let list = List {
+            items: vec![Hold {
+                order_id: "0190a3c4-0000-7000-8000-0000cafe4711".into(),
+                quantity: 3,
+                expires_at: "2026-01-31T12:15:00Z".into(),
+            }],
+            next_cursor: None,
+        };
+        let page = Console::default().holds("p1", None, &list, &Asked::of("", &["cursor"]));
+        let order = "/console/orders/0190a3c4-0000-7000-8000-0000cafe4711";
+        assert!(
+            page.0
+                .contains(&format!("<a href=\"{order}\">Order 0000CAFE4711</a>"))
+        );
+        assert!(page.0.contains(&format!("<a href=\"{order}#ordered\">3<")));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::logs::log_line;
-use super::{Console, choice, filter, filters, pages, table, table_below, tag, time};
+use super::{Console, choice, counted, filter, filters, pages, table, table_below, tag, time};
 use crate::domain::console::traces::{Row, Summary, Trace, WIDTH};
 use crate::domain::console::{Asked, List, duration, link};
 use crate::domain::moment;
@@ -25,6 +25,8 @@ impl Console {
     pub fn traces(&self, list: &List<Summary>, asked: &Asked) -> Markup {
         let fields = html! {
             (filter(asked, "service", "Service", "text"))
+            (filter(asked, "caller", "Called by", "text"))
+            (choice(asked, "kind", "Kind", &["server", "client", "internal"]))
             (filter(asked, "route", "Route", "text"))
             (filter(asked, "request_id", "Request", "text"))
             (choice(asked, "status", "Status", &["ok", "error"]))
@@ -67,9 +69,12 @@ fn row(one: &Summary) -> Markup {
             td { (time(&one.started_at)) }
             th scope="row" { a href=(one.href()) { (one.name) } }
             td { (one.service) }
-            td class="digits" { (duration(one.duration_ms)) }
-            td class="digits" { a href=(one.href()) { (one.spans) } }
-            td { @if one.errors > 0 { (tag("bad", &format!("{} failed", one.errors))) } @else { (tag("good", "ok")) } }
+            td class="digits" { (counted(&one.href(), duration(one.duration_ms), "from begin to end")) }
+            td class="digits" { (counted(&one.href(), one.spans, "parts")) }
+            td {
+                @if one.errors > 0 { a href=(one.href()) { (tag("bad", &format!("{} failed", one.errors))) } }
+                @else { (tag("good", "ok")) }
+            }
             td { (one.services.join(", ")) }
         }
     }
@@ -95,10 +100,10 @@ fn facts(trace: &Trace) -> Markup {
     html! {
         dl class="facts" {
             div { dt { "Began" } dd { time datetime=(summary.started_at) { (moment(&summary.started_at)) } " in " (summary.service) } }
-            div { dt { "Took" } dd class="digits" { (duration(summary.duration_ms)) } }
+            div { dt { "Took" } dd class="digits" { (counted("#parts", duration(summary.duration_ms), "from begin to end")) } }
             div {
                 dt { "Parts" }
-                dd { (summary.spans) " in " (summary.services.join(", ")) }
+                dd { (counted("#parts", summary.spans, "parts")) " in " (summary.services.join(", ")) }
             }
             div {
                 dt { "Failed" }
@@ -135,7 +140,7 @@ fn waterfall(trace: &Trace) -> Markup {
         }
         @for log in &waterfall.logs { (record(trace, 0, log_line(log), trace.offset_of(log))) }
     };
-    html! { div class="waterfall" { (table_below("Waterfall", head, rows)) } }
+    html! { div id="parts" class="waterfall" { (table_below("Waterfall", head, rows)) } }
 }
 
 /// The times that the bars stand below.
