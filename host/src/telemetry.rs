@@ -4,6 +4,7 @@
 //! is what all share, and a [`Scope`](trace::Scope) is where an instance's request is in its [trace]. Where no
 //! variable names a receiver there is none of it, and nothing is done for it.
 
+mod batch;
 pub mod context;
 pub mod data;
 pub mod exporter;

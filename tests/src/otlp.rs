@@ -126,9 +126,14 @@ struct Received {
 impl Otlp {
     /// Starts one on a free port.
     pub fn start() -> Self {
+        Self::with_limit(usize::MAX)
+    }
+
+    /// The same, to which a request with more bytes than that is too large.
+    pub fn with_limit(most_bytes: usize) -> Self {
         let received = Arc::new(Mutex::new(Received::default()));
         let receiving = received.clone();
-        let url = listen(move |stream| receive(&stream, &receiving));
+        let url = listen(move |stream| receive(&stream, &receiving, most_bytes));
         Self { url, received }
     }
 
@@ -195,10 +200,13 @@ impl Otlp {
     }
 }
 
-fn receive(stream: &TcpStream, received: &Mutex<Received>) {
+fn receive(stream: &TcpStream, received: &Mutex<Received>, most_bytes: usize) {
     let Some(request) = Request::read_bytes(stream) else {
         return;
     };
+    if request.body.len() > most_bytes {
+        return respond(stream, 413, &serde_json::json!({}));
+    }
     {
         let mut received = received.lock().expect("no panic");
         received.requests += 1;

@@ -73,7 +73,6 @@ async fn ask<T>(
         "provider",
         otel.name = format!("provider {operation}"),
         otel.kind = "client",
-        peer.service = "provider",
         outcome = Empty,
         error = Empty,
     );

@@ -1,14 +1,14 @@
 -- Spans are counted by the batch, no longer one by one: there may be two thousand in one, of a hundred traces and twenty routes. Statements are
 -- separated by empty lines, and each can be repeated.
 
--- Which span was counted last. The version before, which may run beside this one, keeps spans without counting them once its triggers are gone;
--- they are counted with the next batch.
-CREATE TABLE IF NOT EXISTS counted (
-    id   INTEGER PRIMARY KEY CONSTRAINT there_is_one CHECK (id = 1),
-    last INTEGER NOT NULL
+-- Which span was the last before the batch that is being kept, while one is.
+CREATE TABLE IF NOT EXISTS batching (
+    id          INTEGER PRIMARY KEY CONSTRAINT there_is_one CHECK (id = 1),
+    is_kept     INTEGER NOT NULL,
+    comes_after INTEGER NOT NULL
 ) STRICT;
 
-INSERT OR IGNORE INTO counted (id, last) SELECT 1, coalesce(max(rowid), 0) FROM spans;
+INSERT OR IGNORE INTO batching (id, is_kept, comes_after) VALUES (1, FALSE, 0);
 
 DROP TRIGGER IF EXISTS spans_make_traces;
 
@@ -55,19 +55,19 @@ CREATE TRIGGER IF NOT EXISTS arrivals_are_counted INSTEAD OF INSERT ON arrivals 
     INSERT INTO traces (trace_id, received_at, start_ns, end_ns, spans, errors, request_id, is_rootless, named_ns, service, name)
     SELECT trace_id, max(received_at), min(start_ns), max(start_ns + duration_ns), count(*), sum(failed), max(request_id), TRUE,
         9223372036854775807, '', ''
-    FROM spans WHERE rowid > new.after GROUP BY trace_id
+    FROM spans NOT INDEXED WHERE rowid > new.after GROUP BY trace_id
     ON CONFLICT (trace_id) DO UPDATE SET start_ns = min(start_ns, excluded.start_ns), end_ns = max(end_ns, excluded.end_ns),
         spans = spans + excluded.spans, errors = errors + excluded.errors, request_id = coalesce(request_id, excluded.request_id);
     UPDATE traces SET is_rootless = first.is_rootless, named_ns = first.start_ns, service = first.service, name = first.name
     FROM (
         SELECT trace_id, parent_id IS NOT NULL AS is_rootless, start_ns, service, name,
             min(start_ns + iif(parent_id IS NULL, 0, 1 << 62)) AS rank
-        FROM spans WHERE rowid > new.after GROUP BY trace_id
+        FROM spans NOT INDEXED WHERE rowid > new.after GROUP BY trace_id
     ) AS first
     WHERE traces.trace_id = first.trace_id AND (first.is_rootless, first.start_ns) < (traces.is_rootless, traces.named_ns);
     INSERT INTO sightings (caller, service, route, minute, bucket, calls, errors, sum_ns, trace_id, traced_ns, traced_at)
     SELECT '', service, route, minute, bucket, count(*), sum(failed), sum(duration_ns), trace_id, duration_ns, max(received_at)
-    FROM spans WHERE rowid > new.after AND route IS NOT NULL
+    FROM spans NOT INDEXED WHERE rowid > new.after AND route IS NOT NULL
     GROUP BY service, route, minute, bucket;
     INSERT INTO sightings (caller, service, route, minute, bucket, calls, errors, sum_ns, trace_id, traced_ns, traced_at)
     SELECT caller.service, callee.service, '', callee.minute, callee.bucket, count(*), sum(callee.failed), sum(callee.duration_ns),
@@ -83,12 +83,20 @@ CREATE TRIGGER IF NOT EXISTS arrivals_are_counted INSTEAD OF INSERT ON arrivals 
     GROUP BY caller.service, callee.service, callee.minute, callee.bucket;
 END;
 
+-- The version before, which may run beside this one or again after it, hands over spans without a batch.
+CREATE TRIGGER IF NOT EXISTS spans_without_a_batch_arrive AFTER INSERT ON spans WHEN NOT (SELECT is_kept FROM batching) BEGIN
+    INSERT INTO arrivals (after) VALUES (new.rowid - 1);
+END;
+
+-- What it handed over since its triggers are gone is of no trace, and would stay for ever.
+DELETE FROM spans WHERE trace_id NOT IN (SELECT trace_id FROM traces);
+
 -- Spans as they are handed over: a JSON array of them.
 CREATE VIEW IF NOT EXISTS batches AS SELECT '[]' AS rows, 0 AS received_at WHERE FALSE;
 
--- The newest may have been forgotten, and new ones take their numbers. A limit of none has each span be made a text once and not for each column.
+-- A limit of none has each span be made a text once and not for each column.
 CREATE TRIGGER IF NOT EXISTS batches_are_kept INSTEAD OF INSERT ON batches BEGIN
-    UPDATE counted SET last = min(last, (SELECT coalesce(max(rowid), 0) FROM spans));
+    UPDATE batching SET is_kept = TRUE, comes_after = (SELECT coalesce(max(rowid), 0) FROM spans);
     INSERT INTO spans (trace_id, span_id, parent_id, received_at, service, name, kind, route, request_id, start_ns, duration_ns, failed,
         message, minute, bucket, attributes, events, links)
     SELECT span ->> 'trace_id', span ->> 'span_id', span ->> 'parent_id', new.received_at, span ->> 'service', span ->> 'name',
@@ -96,6 +104,6 @@ CREATE TRIGGER IF NOT EXISTS batches_are_kept INSTEAD OF INSERT ON batches BEGIN
         span ->> 'message', span ->> 'minute', span ->> 'bucket', span -> 'attributes', span -> 'events', span -> 'links'
     FROM (SELECT value AS span FROM json_each(new.rows) LIMIT -1)
     WHERE TRUE ON CONFLICT DO NOTHING;
-    INSERT INTO arrivals (after) SELECT last FROM counted;
-    UPDATE counted SET last = (SELECT coalesce(max(rowid), 0) FROM spans);
+    INSERT INTO arrivals (after) SELECT comes_after FROM batching;
+    UPDATE batching SET is_kept = FALSE;
 END;

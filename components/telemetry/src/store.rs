@@ -154,11 +154,14 @@ pub mod tests {
     }
 
     #[test]
-    fn a_migration_can_be_repeated() {
-        block_on(forget_old()).unwrap();
+    fn a_migration_can_be_repeated_and_changes_nothing_that_was_kept() {
+        crate::tests::keep_a_request(1);
         for statement in MIGRATIONS.iter().flat_map(Migration::statements) {
             run(statement);
         }
+        crate::tests::keep_a_request(2);
+        assert_eq!(run("SELECT count(*) FROM spans"), 2);
+        assert_eq!(run("SELECT sum(calls) FROM totals"), 2);
     }
 
     #[test]

@@ -89,6 +89,11 @@ fn span(trace: u32, id: u8, parent: Option<u8>, kind: u8, took_ms: i64) -> Value
     })
 }
 
+/// Exports a trace of one request.
+pub fn keep_a_request(trace: u32) {
+    spans("carts", vec![span(trace, 1, None, 2, 20)]);
+}
+
 fn failed(mut span: Value) -> Value {
     span["status"] = json!({"code": 2, "message": "no luck"});
     span

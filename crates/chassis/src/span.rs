@@ -38,6 +38,9 @@ use uuid::Uuid;
 
 use crate::log::{self, Fields, Origin};
 
+/// How long a text of a span may be, in bytes, so that its line is not too long for a host; the rest is cut off.
+const MOST_BYTES: usize = 200;
+
 /// A host that takes spans sets this variable.
 const TAKEN: &str = "SOUK_SPANS";
 
@@ -197,6 +200,11 @@ struct Ended<'a> {
 impl Open {
     fn line(self, id: u64) -> Option<String> {
         let Fields(mut attributes) = self.fields;
+        for value in attributes.values_mut() {
+            if let Value::String(text) = value {
+                text.truncate(text.floor_char_boundary(MOST_BYTES));
+            }
+        }
         let mut take = |field| match attributes.remove(field) {
             Some(Value::String(text)) => Some(text),
             other => other.map(|value| value.to_string()),
@@ -299,6 +307,22 @@ mod tests {
         );
         assert_eq!(line["request_id"], "r1");
         assert_eq!(line["trace_id"], "0af7651916cd43dd8448eb211c80319c");
+    }
+
+    #[test]
+    fn a_long_text_is_cut() {
+        let long = "ä".repeat(5_000);
+        let lines = lines(async {
+            pause()
+                .instrument(info_span!("a", error = long, text = long))
+                .await;
+        });
+        let span = &lines[0]["span"];
+        let cut = "ä".repeat(100);
+        assert_eq!(
+            (&span["error"], &span["attributes"]["text"]),
+            (&cut.clone().into(), &cut.into())
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! once, and so is that it is over. The requests made here are not traced. A receiver that is a component of the application is called as
 //! components call each other.
 
+use super::batch::Batch;
 use super::metrics::COMPONENT;
 use super::settings::{Protocol, Receiver, Settings};
 use super::trace::Ended;
@@ -239,7 +240,7 @@ impl Exporter {
             return Ok(false);
         };
         let request = self.metrics_request(metrics);
-        self.try_send(receiver, &request).await?;
+        taken(receiver, self.post(receiver, &request).await?)?;
         Ok(true)
     }
 
@@ -258,12 +259,12 @@ impl Exporter {
 
     /// Sends what waits in full requests, and at most one that is not: what is left is better sent together with what is to come, for each request
     /// costs its receiver as much again. What is last is sent to its end.
-    async fn send_waiting<T, M: Message + Serialize>(
+    async fn send_waiting<T, B: Batch>(
         &self,
         receiver: Option<&Receiver>,
         queue: &Queue<T>,
         when: When,
-        request: impl Fn(Vec<T>) -> M,
+        batch: impl Fn(Vec<T>) -> B,
     ) -> anyhow::Result<bool> {
         let Some(receiver) = receiver else {
             return Ok(false);
@@ -272,9 +273,7 @@ impl Exporter {
         let mut least = if when == When::Enough { full } else { 1 };
         let mut any = false;
         while queue.len() >= least {
-            let items = queue.take(full);
-            let count = items.len();
-            self.send(receiver, &request(items), count).await?;
+            self.send(receiver, batch(queue.take(full))).await?;
             any = true;
             if when != When::Last {
                 least = full;
@@ -283,24 +282,35 @@ impl Exporter {
         Ok(any)
     }
 
-    async fn send<M: Message + Serialize>(
-        &self,
-        receiver: &Receiver,
-        message: &M,
-        count: usize,
-    ) -> anyhow::Result<()> {
-        let sent = self.try_send(receiver, message).await;
-        if sent.is_err() {
-            self.dropped(count);
+    /// Sends a batch, in halves and halves of these where it is too large for the receiver.
+    async fn send<B: Batch>(&self, receiver: &Receiver, batch: B) -> anyhow::Result<()> {
+        let mut batches = vec![batch];
+        while let Some(batch) = batches.pop() {
+            let status = self.post(receiver, &batch).await;
+            match status {
+                Ok(StatusCode::PAYLOAD_TOO_LARGE) if batch.count() > 1 => {
+                    let [first, second] = batch.halves();
+                    batches.extend([second, first]);
+                }
+                Ok(StatusCode::PAYLOAD_TOO_LARGE) => self.dropped(1),
+                status => {
+                    if let Err(error) = status.and_then(|status| taken(receiver, status)) {
+                        let waiting = batches.iter().map(B::count);
+                        self.dropped(batch.count() + waiting.sum::<usize>());
+                        return Err(error);
+                    }
+                }
+            }
         }
-        sent
+        Ok(())
     }
 
-    async fn try_send<M: Message + Serialize>(
+    /// What a receiver answers.
+    async fn post<M: Message + Serialize>(
         &self,
         receiver: &Receiver,
         message: &M,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<StatusCode> {
         let (media_type, body) = match receiver.protocol {
             Protocol::Protobuf => ("application/x-protobuf", message.encode_to_vec()),
             Protocol::Json => ("application/json", serde_json::to_vec(message)?),
@@ -311,19 +321,14 @@ impl Exporter {
             .body(Bytes::from(body))?;
         request.headers_mut().extend(receiver.headers.clone());
         let host = receiver.uri.host().unwrap_or_default();
-        let status = match host.strip_suffix(CHAINING_SUFFIX) {
-            Some(component) => self.call(component, request, receiver.timeout).await?,
+        match host.strip_suffix(CHAINING_SUFFIX) {
+            Some(component) => self.call(component, request, receiver.timeout).await,
             None => {
                 let answer = self
                     .client
                     .send(request.map(Full::new), receiver.timeout, MAX_ANSWER);
-                answer.await?.status()
+                Ok(answer.await?.status())
             }
-        };
-        match status {
-            status if status.is_success() => Ok(()),
-            StatusCode::NOT_FOUND => bail!("there is no receiver at {}", receiver.uri.path()),
-            status => bail!("it answered {status}"),
         }
     }
 
@@ -433,6 +438,15 @@ impl Exporter {
     fn identity(&self) -> &str {
         let own = || format!("{}-{:06x}", std::process::id(), rand::random::<u32>() >> 8);
         self.identity.get_or_init(own)
+    }
+}
+
+/// Whether a receiver that has answered so has taken what it got.
+fn taken(receiver: &Receiver, status: StatusCode) -> anyhow::Result<()> {
+    match status {
+        status if status.is_success() => Ok(()),
+        StatusCode::NOT_FOUND => bail!("there is no receiver at {}", receiver.uri.path()),
+        status => bail!("it answered {status}"),
     }
 }
 

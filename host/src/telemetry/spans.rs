@@ -22,7 +22,7 @@ const BEGINNING: &[u8] = br#"{"span":"#;
 /// Bytes of a line that is one: spans wait in memory, and this bounds all that is in them.
 const MAX_LINE: usize = 2048;
 /// Attributes of a span, since each of them takes more memory than its place in the line.
-const MAX_ATTRIBUTES: usize = 32;
+const MAX_ATTRIBUTES: usize = 16;
 
 #[derive(Deserialize)]
 struct Line {

@@ -19,8 +19,10 @@ use std::time::{Duration, Instant, SystemTime};
 pub const SLOW: Duration = Duration::from_secs(1);
 /// Spans of one request that are kept until it has been answered.
 const MAX_WAITING_OF_ONE: usize = 512;
-/// The same of all requests together; each takes about half a kilobyte.
+/// The same of all requests together; each takes about half a kilobyte, and one that a component says four at most.
 const MAX_WAITING: usize = 16_384;
+/// Spans of one request that components say, which costs them nothing.
+const MAX_SAID_OF_ONE: usize = 256;
 /// A sampled request's spans go out in parts of so many.
 const PART: usize = 64;
 
@@ -75,6 +77,7 @@ impl Tracing {
             came,
             tracing: self.clone(),
             begun: Instant::now(),
+            said: AtomicUsize::new(0),
             failed: AtomicBool::new(false),
             forgotten: AtomicBool::new(false),
             spans: Mutex::new(Spans::Waiting(Vec::new())),
@@ -126,6 +129,8 @@ struct Trace {
     tracing: Arc<Tracing>,
     /// When it came to this process.
     begun: Instant,
+    /// How many spans of it components have said.
+    said: AtomicUsize,
     failed: AtomicBool,
     /// Whether what still happens in it is not to be recorded either.
     forgotten: AtomicBool,
@@ -283,11 +288,16 @@ impl Scope {
     /// Records what a component says has happened for the request that it works on here; none where that cannot be.
     pub fn happened(&self, happened: Happened) -> Option<()> {
         let place = self.0.as_ref()?;
-        if [place.span, place.told].contains(&happened.id) {
+        let others = [Some(place.span), Some(place.told), happened.parent];
+        if others.contains(&Some(happened.id)) {
             return None;
         }
         let trace = &place.trace;
         if trace.forgotten.load(Ordering::Relaxed) {
+            return Some(());
+        }
+        if trace.said.fetch_add(1, Ordering::Relaxed) >= MAX_SAID_OF_ONE {
+            trace.tracing.exporter.dropped(1);
             return Some(());
         }
         // As with requests; what failed because of one says nothing more.

@@ -157,6 +157,7 @@ fn a_line_that_can_be_no_span_is_one_of_the_log() {
         with(span(OUTER), "id", "0000000000000000"),
         with(span(OUTER), "id", "a1"),
         with(span(OUTER), "parent", "outside"),
+        with(span(OUTER), "parent", OUTER),
         with(span(OUTER), "duration_ns", -1),
         with(span(OUTER), "duration_ns", "long"),
         with(span(OUTER), "name", Value::Null),
@@ -187,11 +188,27 @@ fn a_line_that_can_be_no_span_is_one_of_the_log() {
         (SpanKind::Internal, "spans")
     );
     assert_eq!(disguised.get("component_id"), "");
-    assert_eq!(disguised.attributes.len(), 32);
+    assert_eq!(disguised.attributes.len(), 16);
     assert_eq!(disguised.get("list"), r#"[[1],{"a":null}]"#);
     write_last(&host, &otlp);
     assert_eq!(logged(&otlp), is_logged);
     assert!(otlp.logs().iter().any(|it| it.message.contains("[[[[")));
+}
+
+#[test]
+fn a_request_has_only_so_many_of_them() {
+    souk_only!();
+    let otlp = Otlp::start();
+    let host = told(&otlp.url).start();
+    let many = (1..=1000).map(|number| line(&span(&format!("{number:016x}"))));
+    host.post("/spans/", many.collect::<Vec<_>>().join("\n"));
+    let count = || otlp.spans().len();
+    eventually("all that are taken are there", || count() >= 256 + 2);
+    write_last(&host, &otlp);
+    let said = otlp.spans();
+    let said = said.iter().filter(|it| it.name == "look it up");
+    assert_eq!(said.count(), 256);
+    assert_eq!(logged(&otlp), 0);
 }
 
 #[test]

@@ -242,6 +242,21 @@ fn what_comes_at_once_is_sent_in_full_requests() {
 }
 
 #[test]
+fn what_is_too_large_for_a_receiver_comes_in_parts() {
+    souk_only!();
+    let otlp = Otlp::with_limit(5_000);
+    let host = told(&otlp.url)
+        .env("OTEL_BSP_SCHEDULE_DELAY", "600000")
+        .start();
+    let count = at_once(&[&host], |_| "/hello/".into()).len();
+    host.signal(Signal::SIGTERM);
+    assert_eq!(host.wait(Duration::from_secs(10)).code, Some(0));
+    let spans = otlp.spans();
+    let requests = spans.iter().filter(|it| is_server_of("hello")(it));
+    assert_eq!(requests.count(), count, "none is lost or comes twice");
+}
+
+#[test]
 fn a_receiver_that_says_nothing_holds_up_nothing() {
     souk_only!();
     // It takes connections, as the kernel does for it, and says nothing.

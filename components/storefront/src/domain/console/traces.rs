@@ -219,10 +219,17 @@ impl Trace {
         }
         let mut rows = Vec::with_capacity(self.items.len());
         let mut next: Vec<_> = outermost(&mut parts, 0, "");
-        while let Some((span, depth)) = next.pop() {
-            let logs = logs.remove(&*span.span_id).unwrap_or_default();
-            rows.push(self.row(span, depth, logs));
-            next.extend(outermost(&mut parts, depth + 1, &span.span_id));
+        loop {
+            while let Some((span, depth)) = next.pop() {
+                let logs = logs.remove(&*span.span_id).unwrap_or_default();
+                rows.push(self.row(span, depth, logs));
+                next.extend(outermost(&mut parts, depth + 1, &span.span_id));
+            }
+            // What is left says that it is in itself, by others or not.
+            let Some(whole) = parts.keys().next().cloned() else {
+                break;
+            };
+            next = outermost(&mut parts, 0, &whole);
         }
         let logs = logs.remove("").unwrap_or_default();
         Waterfall { rows, logs }
@@ -349,6 +356,28 @@ pub mod tests {
             Vec::new(),
         );
         assert_eq!(drawn(&trace), [("x", 0, 0.0, 1000.0), ("y", 0, 997.0, 3.0)]);
+    }
+
+    #[test]
+    fn parts_that_say_they_are_in_each_other_are_there_all_the_same() {
+        let span = |id, whole| span(id, Some(whole), 0.0, 1.0);
+        let trace = trace(
+            vec![
+                span("a", "b"),
+                span("b", "a"),
+                span("c", "a"),
+                span("d", "d"),
+            ],
+            Vec::new(),
+        );
+        let waterfall = trace.waterfall();
+        let mut ids: Vec<_> = waterfall
+            .rows
+            .iter()
+            .map(|row| &*row.span.span_id)
+            .collect();
+        ids.sort_unstable();
+        assert_eq!(ids, ["a", "b", "c", "d"]);
     }
 
     #[test]

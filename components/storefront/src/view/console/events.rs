@@ -205,7 +205,11 @@ fn tries(letter: &str, attempts: i64, since: &str) -> Markup {
     let attribute = format!("letter={letter}");
     let log = link(
         "/console/logs",
-        &[("service", "events"), ("attribute", &attribute)],
+        &[
+            ("service", "events"),
+            ("attribute", &attribute),
+            ("from", since),
+        ],
     );
     html! { (counted(&log, attempts, &format!("tries of {letter}"))) " since " (time(since)) }
 }
@@ -304,7 +308,7 @@ mod tests {
         assert!(page.contains("href=\"/console/traces/7ace\""));
         assert!(
             page.contains(
-                "href=\"/console/logs?service=events&amp;attribute=letter%3Dcarts-7\">30<"
+                "href=\"/console/logs?service=events&amp;attribute=letter%3Dcarts-7&amp;from=2026-01-31T12%3A00%3A00Z\">30<"
             )
         );
         assert!(page.contains("href=\"/console/events?position=7\">7<"));

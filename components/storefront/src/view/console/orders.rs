@@ -56,6 +56,7 @@ impl Console {
                     td { (tag(order.status.tone(), order.status.word())) }
                     td class="digits" {
                         @if let Some(total) = &order.total { (counted(&format!("{}#ordered", page_of(&order.id)), total.to_string(), "in all")) }
+                        @if let Some(refunded) = &order.refunded { " less " (counted(&page_of(&order.id), refunded.to_string(), "given back")) }
                     }
                     td { (order.reason.as_deref().unwrap_or("")) }
                 }
