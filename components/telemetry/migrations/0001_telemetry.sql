@@ -49,16 +49,6 @@ CREATE INDEX IF NOT EXISTS traces_by_start ON traces (start_ns, trace_id);
 
 CREATE INDEX IF NOT EXISTS traces_by_age ON traces (received_at);
 
-CREATE TRIGGER IF NOT EXISTS spans_make_traces AFTER INSERT ON spans BEGIN
-    INSERT INTO traces (trace_id, received_at, start_ns, end_ns, spans, errors, request_id, is_rootless, named_ns, service, name)
-    VALUES (new.trace_id, new.received_at, new.start_ns, new.start_ns + new.duration_ns, 1, new.failed, new.request_id,
-        new.parent_id IS NOT NULL, new.start_ns, new.service, new.name)
-    ON CONFLICT (trace_id) DO UPDATE SET start_ns = min(start_ns, excluded.start_ns), end_ns = max(end_ns, excluded.end_ns),
-        spans = spans + 1, errors = errors + excluded.errors, request_id = coalesce(request_id, excluded.request_id);
-    UPDATE traces SET is_rootless = new.parent_id IS NOT NULL, named_ns = new.start_ns, service = new.service, name = new.name
-    WHERE trace_id = new.trace_id AND (new.parent_id IS NOT NULL, new.start_ns) < (is_rootless, named_ns);
-END;
-
 CREATE TRIGGER IF NOT EXISTS spans_go_with_their_trace AFTER DELETE ON traces BEGIN
     DELETE FROM spans WHERE trace_id = old.trace_id;
 END;
@@ -97,49 +87,6 @@ CREATE TABLE IF NOT EXISTS minutes (
     sum_ns INTEGER NOT NULL,
     PRIMARY KEY (minute, series, bucket)
 ) STRICT, WITHOUT ROWID;
-
--- A view, so that the two triggers below can say what they have seen and one can write it down.
-CREATE VIEW IF NOT EXISTS observations AS
-SELECT '' AS caller, '' AS service, '' AS route, 0 AS minute, 0 AS bucket, 0 AS failed, 0 AS duration_ns, '' AS trace_id, 0 AS at
-WHERE FALSE;
-
-CREATE TRIGGER IF NOT EXISTS observations_are_counted INSTEAD OF INSERT ON observations BEGIN
-    INSERT INTO series (caller, service, route) SELECT new.caller, new.service, new.route
-    WHERE (SELECT max(id) FROM series) < 2000 ON CONFLICT DO NOTHING;
-    INSERT INTO totals (series, bucket, calls, errors, sum_ns, trace_id, traced_ns, traced_at)
-    SELECT coalesce(
-            (SELECT id FROM series WHERE (caller, service, route) = (new.caller, new.service, new.route)), 1
-        ), new.bucket, 1, new.failed, new.duration_ns, new.trace_id, new.duration_ns, new.at
-    WHERE TRUE
-    ON CONFLICT (series, bucket) DO UPDATE SET calls = calls + 1, errors = errors + excluded.errors,
-        sum_ns = sum_ns + excluded.sum_ns, trace_id = excluded.trace_id, traced_ns = excluded.traced_ns, traced_at = excluded.traced_at;
-    INSERT INTO minutes (minute, series, bucket, calls, errors, sum_ns)
-    SELECT new.minute, coalesce(
-            (SELECT id FROM series WHERE (caller, service, route) = (new.caller, new.service, new.route)), 1
-        ), new.bucket, 1, new.failed, new.duration_ns
-    WHERE TRUE
-    ON CONFLICT (minute, series, bucket) DO UPDATE SET calls = calls + 1, errors = errors + excluded.errors,
-        sum_ns = sum_ns + excluded.sum_ns;
-END;
-
-CREATE TRIGGER IF NOT EXISTS requests_are_measured AFTER INSERT ON spans WHEN new.route IS NOT NULL BEGIN
-    INSERT INTO observations (caller, service, route, minute, bucket, failed, duration_ns, trace_id, at)
-    VALUES ('', new.service, new.route, new.minute, new.bucket, new.failed, new.duration_ns, new.trace_id, new.received_at);
-END;
-
--- A call is a request whose span has a parent in another service. Whichever of the two spans comes second finds the first.
-CREATE TRIGGER IF NOT EXISTS calls_are_measured AFTER INSERT ON spans BEGIN
-    INSERT INTO observations (caller, service, route, minute, bucket, failed, duration_ns, trace_id, at)
-    SELECT caller.service, new.service, '', new.minute, new.bucket, new.failed, new.duration_ns, new.trace_id, new.received_at
-    FROM spans AS caller
-    WHERE new.route IS NOT NULL AND caller.trace_id = new.trace_id AND caller.span_id = new.parent_id
-        AND caller.service <> new.service;
-    INSERT INTO observations (caller, service, route, minute, bucket, failed, duration_ns, trace_id, at)
-    SELECT new.service, callee.service, '', callee.minute, callee.bucket, callee.failed, callee.duration_ns, new.trace_id, new.received_at
-    FROM spans AS callee
-    WHERE callee.route IS NOT NULL AND callee.trace_id = new.trace_id AND callee.parent_id = new.span_id
-        AND callee.service <> new.service;
-END;
 
 -- `id` only grows, so that who follows misses nothing. The same record comes twice when an exporter tries again; `digest` tells.
 CREATE TABLE IF NOT EXISTS logs (

@@ -1,5 +1,5 @@
--- Spans are counted by the batch, no longer one by one: there may be two thousand in one, of a hundred traces and twenty routes. Statements are
--- separated by empty lines, and each can be repeated.
+-- Traces are made of spans, and requests and calls counted, by the batch: there may be two thousand spans in one, of a hundred traces and twenty routes.
+-- Statements are separated by empty lines, and each can be repeated.
 
 -- Which span was the last before the batch that is being kept, while one is.
 CREATE TABLE IF NOT EXISTS batching (
@@ -10,6 +10,8 @@ CREATE TABLE IF NOT EXISTS batching (
 
 INSERT OR IGNORE INTO batching (id, is_kept, comes_after) VALUES (1, FALSE, 0);
 
+-- A database of before has these, which did it span by span. (The first migration does not make them any more, so that no instance that is late with it
+-- brings them back.)
 DROP TRIGGER IF EXISTS spans_make_traces;
 
 DROP TRIGGER IF EXISTS requests_are_measured;

@@ -282,25 +282,31 @@ impl Exporter {
         Ok(any)
     }
 
-    /// Sends a batch, in halves and halves of these where it is too large for the receiver.
+    /// Sends a batch, in halves and halves of these where it is too large for the receiver. One that does not even take the first item by itself takes
+    /// none.
     async fn send<B: Batch>(&self, receiver: &Receiver, batch: B) -> anyhow::Result<()> {
         let mut batches = vec![batch];
+        let mut any = false;
         while let Some(batch) = batches.pop() {
-            let status = self.post(receiver, &batch).await;
-            match status {
+            let sent = match self.post(receiver, &batch).await {
                 Ok(StatusCode::PAYLOAD_TOO_LARGE) if batch.count() > 1 => {
                     let [first, second] = batch.halves();
                     batches.extend([second, first]);
+                    continue;
                 }
-                Ok(StatusCode::PAYLOAD_TOO_LARGE) => self.dropped(1),
-                status => {
-                    if let Err(error) = status.and_then(|status| taken(receiver, status)) {
-                        let waiting = batches.iter().map(B::count);
-                        self.dropped(batch.count() + waiting.sum::<usize>());
-                        return Err(error);
-                    }
+                Ok(StatusCode::PAYLOAD_TOO_LARGE) if any => {
+                    self.dropped(1);
+                    continue;
                 }
+                Ok(status) => taken(receiver, status),
+                Err(error) => Err(error),
+            };
+            if sent.is_err() {
+                let waiting = batches.iter().map(B::count);
+                self.dropped(batch.count() + waiting.sum::<usize>());
+                return sent;
             }
+            any = true;
         }
         Ok(())
     }

@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 /// Bytes of a path, an address or a name of a client that are kept.
 const MAX_TEXT: usize = 1024;
+/// What is said of a request that asks to be traced, for who samples traces afterwards.
+const ASKED: &str = "souk.trace.asked";
 /// What exporters say they are begins so, by the standard.
 const EXPORTERS: &str = "OTel-OTLP-Exporter-";
 
@@ -27,7 +29,11 @@ pub fn server<B>(
         None if brings_telemetry(request) => Scope::default().span(SpanKind::Server, name),
         None => {
             let place = tracing.arrive(component, request.headers());
-            place.root(SpanKind::Server, name)
+            let mut span = place.root(SpanKind::Server, name);
+            if context::asks(request.headers()) {
+                span.set(ASKED, true);
+            }
+            span
         }
     };
     if span.is_traced() {

@@ -296,13 +296,13 @@ impl Scope {
         if trace.forgotten.load(Ordering::Relaxed) {
             return Some(());
         }
-        if trace.said.fetch_add(1, Ordering::Relaxed) >= MAX_SAID_OF_ONE {
-            trace.tracing.exporter.dropped(1);
-            return Some(());
-        }
         // As with requests; what failed because of one says nothing more.
         if happened.kind == SpanKind::Client && happened.error.is_some() {
             trace.failed.store(true, Ordering::Relaxed);
+        }
+        if trace.said.fetch_add(1, Ordering::Relaxed) >= MAX_SAID_OF_ONE {
+            trace.tracing.exporter.dropped(1);
+            return Some(());
         }
         let mut ended = place.begin(happened.kind, happened.name.into());
         ended.id = happened.id;

@@ -136,6 +136,17 @@ fn the_first_page_is_light_and_does_not_move() {
 }
 
 #[test]
+fn every_page_is_accessible_when_something_is_wrong() {
+    let launch = Shop::launcher().variable("fault_injection", "on");
+    perform("shopper.mjs", "everyState", 3, launch);
+}
+
+#[test]
+fn pages_can_be_read_without_their_style() {
+    play("withoutStyle", 3);
+}
+
+#[test]
 fn every_page_is_accessible_and_fits_every_screen() {
     play("everyPage", 30);
 }

@@ -202,7 +202,7 @@ const scenes = {
     await tracesOf(page).first().click();
     await page.waitForURL("**/console/traces/*");
     const waterfall = page.getByRole("region", { name: "Waterfall" });
-    for (const service of ["gateway", "orders", "inventory", "payments"]) {
+    for (const service of ["gateway", "orders", "products", "inventory", "payments"]) {
       await waterfall.getByText(service, { exact: true }).first().waitFor();
     }
     // Of these two nobody knows but the services themselves.

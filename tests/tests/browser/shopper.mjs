@@ -10,6 +10,7 @@ import {
   fillAddress,
   fillCard,
   GOOD,
+  LATE,
   look,
   noComplaints,
   order,
@@ -88,7 +89,7 @@ const scenes = {
     await page.getByRole("alert").getByText("Your card was declined").waitFor();
     assert.equal(await page.getByLabel("Card number").inputValue(), "", "a card is not kept");
     assert.equal(await page.getByLabel("Street and number").inputValue(), "Market Street 1");
-    await page.screenshot({ path: join(SCREENSHOTS, "declined-1280-light.png"), fullPage: true });
+    await examine(page, "declined");
     await fillCard(page, GOOD);
     await order(page);
     await page.getByText("Thank you. Your order is confirmed").waitFor();
@@ -104,7 +105,7 @@ const scenes = {
     await page.goto("/cart");
     await page.getByText("Out of stock. Please remove it to go on.").waitFor();
     assert.equal(await page.getByRole("link", { name: "To the checkout" }).count(), 0);
-    await page.screenshot({ path: join(SCREENSHOTS, "out-of-stock-1280-light.png"), fullPage: true });
+    await examine(page, "out-of-stock");
     await page.getByRole("button", { name: `Remove ${first.name}` }).click();
     await page.getByRole("link", { name: "To the checkout" }).waitFor();
     await page.goto(`/products/${first.id}`);
@@ -168,7 +169,7 @@ const scenes = {
     const field = page.getByRole("combobox", { name: "Search the shop" });
     await field.pressSequentially(word.slice(0, 4));
     await page.getByRole("option", { name: first.name }).waitFor();
-    await page.screenshot({ path: join(SCREENSHOTS, "suggestions-1280-light.png") });
+    await examine(page, "suggestions");
     await field.press("ArrowDown");
     const list = page.getByRole("listbox", { name: "Suggested products" });
     assert.equal(await list.getByRole("option", { selected: true }).count(), 1);
@@ -374,6 +375,65 @@ const scenes = {
     });
     noComplaints(page);
   },
+
+  // Pages where something is not as it should be.
+  async everyState() {
+    const page = await visitor();
+    const [first] = await products();
+    await page.goto("/login");
+    await page.getByLabel("E-mail").fill("nobody@souk.example");
+    await page.getByLabel("Password").fill(PASSWORD);
+    await page.getByRole("button", { name: "Log in" }).click();
+    await page.getByRole("alert").waitFor();
+    await examine(page, "login-failed");
+    await page.goto("/register");
+    await page.locator("main form").evaluate((form) => (form.noValidate = true));
+    await page.getByRole("button", { name: "Open account" }).click();
+    await page.getByText("Please look at these again:").waitFor();
+    await examine(page, "register-with-errors");
+
+    await toCheckout(page);
+    await page.getByLabel("Keep this address").check();
+    await fillCard(page, LATE);
+    await order(page);
+    await page.getByText("Your order is safe, and we are finishing it.").waitFor();
+    await examine(page, "order-unfinished");
+    await page.goto("/account/addresses");
+    await page.getByRole("link", { name: "Change Market Street 1, Berlin" }).click();
+    await page.getByRole("heading", { level: 1 }).waitFor();
+    await examine(page, "address");
+    noComplaints(page);
+
+    const away = (to) => ({ from: "gateway", to, error_percent: 100, seconds: 600 });
+    const faults = ["products", "carts"].map(away);
+    await api("PUT", "/api/ops/faults", { faults }, await admin());
+    await look(page, { "away-search": "/?q=tea", "away-product": `/products/${first.id}`, "away-cart": "/cart" });
+  },
+
+  // Everything can be read in its order where the style sheet does not come.
+  async withoutStyle() {
+    const page = await visitor();
+    const [first] = await products();
+    await addToCart(page, first);
+    await page.route("**/*.css*", (route) => route.abort());
+    for (const [name, path] of Object.entries({ front: "/", product: `/products/${first.id}`, cart: "/cart", register: "/register" })) {
+      await page.goto(path);
+      assert.equal(await page.evaluate(() => getComputedStyle(document.documentElement).getPropertyValue("--gap")), "");
+      assert.deepEqual(await unreadable(page), [], name);
+      await page.screenshot({ path: join(SCREENSHOTS, `no-style-${name}.png`), fullPage: true });
+    }
+  },
 };
+
+// Headings and fields that are not seen, or pictures that hide the text.
+async function unreadable(page) {
+  return page.evaluate(() => {
+    const seen = (it) => it.checkVisibility() && it.getBoundingClientRect().height > 0;
+    const wanted = document.querySelectorAll("main h1, main h2, main label, main p, main button, header a");
+    const hidden = [...wanted].filter((it) => !seen(it) && !it.closest("[hidden], details"));
+    const icons = [...document.querySelectorAll("svg")].filter((it) => it.getBoundingClientRect().width > 100);
+    return [...hidden, ...icons].map((it) => it.outerHTML.slice(0, 120));
+  });
+}
 
 await play(scenes);

@@ -212,6 +212,23 @@ fn a_request_has_only_so_many_of_them() {
 }
 
 #[test]
+fn a_call_that_failed_keeps_its_trace_however_many_there_were() {
+    souk_only!();
+    let otlp = Otlp::start();
+    let host = told(&otlp.url)
+        .env("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
+        .env("OTEL_TRACES_SAMPLER_ARG", "0")
+        .start();
+    let mut lines: Vec<_> = (1..=300)
+        .map(|number| line(&span(&format!("{number:016x}"))))
+        .collect();
+    lines.push(line(&with(span(OUTER), "error", "away")));
+    host.post("/spans/", lines.join("\n"));
+    let spans = otlp.trace_with(is_server_of("spans"));
+    assert!(spans.len() > 256);
+}
+
+#[test]
 fn a_component_is_told_where_nobody_makes_spans_of_its_lines() {
     souk_only!();
     let otlp = Otlp::start();

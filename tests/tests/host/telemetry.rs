@@ -201,6 +201,8 @@ fn of_what_is_not_sampled_only_failures_and_slow_requests_are_told() {
     }
     let spans = otlp.spans();
     assert_eq!(only(&spans, is_server_of("hello")).trace, TRACE);
+    let asked = only(&spans, is_server_of("key-value"));
+    assert_eq!(asked.get("souk.trace.asked"), "true");
     assert!(
         spans.iter().any(|s| s.name == "get default"),
         "all of it is told"

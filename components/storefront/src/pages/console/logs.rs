@@ -7,13 +7,14 @@ use super::{answer, asked};
 use crate::clients::console as api;
 use crate::session::Operator;
 
-const KNOWN: [&str; 8] = [
+const KNOWN: [&str; 9] = [
     "q",
     "service",
     "level",
     "request_id",
     "trace_id",
     "attribute",
+    "from",
     "follow",
     "cursor",
 ];

@@ -18,6 +18,7 @@ impl Console {
             (filter(asked, "request_id", "Request", "text"))
             (filter(asked, "trace_id", "Trace", "text"))
             (filter(asked, "attribute", "Attribute, as name=value", "text"))
+            (filter(asked, "from", "From, as 2026-01-31T12:00:00Z", "text"))
             input type="hidden" name="follow" value=(asked.get("follow"));
         };
         let follows = !asked.get("follow").is_empty();

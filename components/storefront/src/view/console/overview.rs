@@ -272,7 +272,7 @@ fn services_table(services: &BTreeMap<String, Figures>, window: Window) -> Marku
 }
 
 /// What stands above a table of requests to things of a kind.
-pub fn figures_columns(kind: &str) -> [&str; 8] {
+pub fn figures_columns(kind: &str) -> [&str; 9] {
     [
         kind,
         "Requests",
@@ -280,6 +280,7 @@ pub fn figures_columns(kind: &str) -> [&str; 8] {
         "Failed",
         "Failures over time",
         "p50",
+        "p50 over time",
         "p99",
         "p99 over time",
     ]
@@ -307,6 +308,7 @@ pub fn figures_cells(of: &[(&str, &str)], figures: &Figures, window: Window) -> 
         }
         td { (spark(&figures.error_percents())) }
         td class="digits" { (counted(&traces(&[("max_ms", &half)]), duration(all.p50_ms), &what("p50"))) }
+        td { (spark(&figures.durations(|it| it.p50_ms))) }
         td class="digits" { (counted(&traces(&[("min_ms", &slow)]), duration(all.p99_ms), &what("p99"))) }
         td { (spark(&figures.durations(|it| it.p99_ms))) }
     }
