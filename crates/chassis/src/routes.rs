@@ -400,11 +400,12 @@ fn path_parameters(path: &'static str) -> impl Iterator<Item = &'static str> {
         .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
 }
 
-/// What is called an id is one of ours.
+/// What is called an id is one of ours; a trace is called as the W3C has it.
 fn path_parameter(name: &str) -> Value {
-    let schema = match name == "id" || name.ends_with("_id") {
-        true => json!({"type": "string", "format": "uuid"}),
-        false => json!({"type": "string"}),
+    let schema = match name {
+        "trace" => json!({"type": "string", "pattern": "^[0-9a-f]{32}$"}),
+        id if id == "id" || id.ends_with("_id") => json!({"type": "string", "format": "uuid"}),
+        _ => json!({"type": "string"}),
     };
     json!({"name": name, "in": "path", "required": true, "schema": schema})
 }
