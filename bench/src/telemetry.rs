@@ -12,7 +12,7 @@ use std::thread;
 /// How many load it at once: enough to use all there is, few enough that none is refused.
 const CLIENTS: usize = 8;
 /// How often each is under load; the median counts.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 9;
 
 /// Prints the report.
 ///
