@@ -281,19 +281,24 @@ pub(crate) mod tests {
         assert!(line["time"].as_str().unwrap().ends_with('Z'));
     }
 
+    /// Lets others go on.
+    pub async fn pause() {
+        let mut polled = false;
+        std::future::poll_fn(|cx| {
+            cx.waker().wake_by_ref();
+            match std::mem::replace(&mut polled, true) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        })
+        .await;
+    }
+
     #[test]
     fn requests_that_take_turns_are_not_mixed_up() {
         async fn twice() {
             tracing::info!("first");
-            let mut polled = false;
-            std::future::poll_fn(|cx| {
-                cx.waker().wake_by_ref();
-                match std::mem::replace(&mut polled, true) {
-                    true => Poll::Ready(()),
-                    false => Poll::Pending,
-                }
-            })
-            .await;
+            pause().await;
             carried(async { tracing::info!("second") }).await;
         }
         let (one, other) = (context("r1"), context("r2"));

@@ -240,25 +240,11 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::Context;
-    use crate::log::tests::{context, written};
+    use crate::log::tests::{context, pause, written};
     use crate::log::within;
     use futures::executor::block_on;
     use http::HeaderMap;
-    use std::task::Poll;
     use tracing::{Instrument, field::Empty, info_span};
-
-    /// Lets others go on.
-    async fn pause() {
-        let mut polled = false;
-        std::future::poll_fn(|cx| {
-            cx.waker().wake_by_ref();
-            match std::mem::replace(&mut polled, true) {
-                true => Poll::Ready(()),
-                false => Poll::Pending,
-            }
-        })
-        .await;
-    }
 
     /// The lines that are written while a request is handled that came with a trace.
     fn lines(work: impl Future<Output = ()>) -> Vec<Value> {

@@ -2,8 +2,6 @@
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::logs::v1::ResourceLogs;
-use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 use prost::Message;
 use serde::Serialize;
 
@@ -24,13 +22,8 @@ impl Batch for ExportTraceServiceRequest {
 
     fn halves(self) -> [Self; 2] {
         let half = self.count() / 2;
-        let spans = |it: &mut ResourceSpans| std::mem::take(&mut it.scope_spans[0].spans);
-        let with = |it: &ResourceSpans, spans| {
-            let mut it = it.clone();
-            it.scope_spans[0].spans = spans;
-            it
-        };
-        split(self.resource_spans, half, spans, with).map(|resource_spans| Self { resource_spans })
+        split(self.resource_spans, half, |it| &mut it.scope_spans[0].spans)
+            .map(|resource_spans| Self { resource_spans })
     }
 }
 
@@ -42,44 +35,40 @@ impl Batch for ExportLogsServiceRequest {
 
     fn halves(self) -> [Self; 2] {
         let half = self.count() / 2;
-        let records = |it: &mut ResourceLogs| std::mem::take(&mut it.scope_logs[0].log_records);
-        let with = |it: &ResourceLogs, records| {
-            let mut it = it.clone();
-            it.scope_logs[0].log_records = records;
-            it
-        };
-        split(self.resource_logs, half, records, with).map(|resource_logs| Self { resource_logs })
+        split(self.resource_logs, half, |it| {
+            &mut it.scope_logs[0].log_records
+        })
+        .map(|resource_logs| Self { resource_logs })
     }
 }
 
-/// Groups with the first so many of their items, and groups with the others. `take` leaves a group without its items, and `with` makes one like it
-/// with some; in the exporter's groups all are in one scope.
-fn split<G, I>(
+/// Groups with the first so many of their items, and groups with the others. The exporter's groups have all of theirs in one scope.
+fn split<G: Clone, I>(
     groups: Vec<G>,
     first: usize,
-    take: impl Fn(&mut G) -> Vec<I>,
-    with: impl Fn(&G, Vec<I>) -> G,
+    items: fn(&mut G) -> &mut Vec<I>,
 ) -> [Vec<G>; 2] {
     let mut left = first;
-    let (mut these, mut others) = (Vec::new(), Vec::new());
+    let mut halves = [Vec::new(), Vec::new()];
     for mut group in groups {
-        let mut items = take(&mut group);
-        let rest = items.split_off(left.min(items.len()));
-        left -= items.len();
-        if !items.is_empty() {
-            these.push(with(&group, items));
-        }
-        if !rest.is_empty() {
-            others.push(with(&group, rest));
+        let mut these = std::mem::take(items(&mut group));
+        let others = these.split_off(left.min(these.len()));
+        left -= these.len();
+        for (half, part) in halves.iter_mut().zip([these, others]) {
+            if !part.is_empty() {
+                let mut group = group.clone();
+                *items(&mut group) = part;
+                half.push(group);
+            }
         }
     }
-    [these, others]
+    halves
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use opentelemetry_proto::tonic::trace::v1::{ScopeSpans, Span};
+    use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 
     fn group(count: usize) -> ResourceSpans {
         ResourceSpans {

@@ -1,6 +1,6 @@
 //! Spans that components make themselves, by lines of their log.
 
-use crate::telemetry::{TRACE, is_server_of, only, told};
+use crate::telemetry::{TRACE, is_server_of, only, told, unsampled};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use serde_json::{Value, json};
 use souk_tests::{Host, Otlp, Span, eventually, souk_only};
@@ -123,10 +123,7 @@ fn a_span_after_the_answer_is_in_its_requests_trace() {
 fn a_span_is_forgotten_with_its_trace_and_a_call_that_failed_keeps_it() {
     souk_only!();
     let otlp = Otlp::start();
-    let host = told(&otlp.url)
-        .env("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
-        .env("OTEL_TRACES_SAMPLER_ARG", "0")
-        .start();
+    let host = unsampled(&otlp.url).start();
     let failing = |id| with(span(id), "error", "away");
     let failed = |id| line(&failing(id));
     host.post("/spans/", line(&span("0000000000000001")));
@@ -215,10 +212,7 @@ fn a_request_has_only_so_many_of_them() {
 fn a_call_that_failed_keeps_its_trace_however_many_there_were() {
     souk_only!();
     let otlp = Otlp::start();
-    let host = told(&otlp.url)
-        .env("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
-        .env("OTEL_TRACES_SAMPLER_ARG", "0")
-        .start();
+    let host = unsampled(&otlp.url).start();
     let mut lines: Vec<_> = (1..=300)
         .map(|number| line(&span(&format!("{number:016x}"))))
         .collect();

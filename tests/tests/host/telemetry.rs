@@ -17,6 +17,13 @@ pub fn told(receiver: &str) -> Launch {
         .env("OTEL_BSP_SCHEDULE_DELAY", "50")
 }
 
+/// The same, where no request is sampled that does not ask for it.
+pub fn unsampled(receiver: &str) -> Launch {
+    told(receiver)
+        .env("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
+        .env("OTEL_TRACES_SAMPLER_ARG", "0")
+}
+
 fn get(host: &Host, path: &str, header: (&str, &str)) -> Reply {
     Reply::to(host.request(path).header(header.0, header.1))
 }
@@ -181,10 +188,7 @@ fn what_components_write_is_told_with_its_trace() {
 fn of_what_is_not_sampled_only_failures_and_slow_requests_are_told() {
     souk_only!();
     let otlp = Otlp::start();
-    let host = told(&otlp.url)
-        .env("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
-        .env("OTEL_TRACES_SAMPLER_ARG", "0")
-        .start();
+    let host = unsampled(&otlp.url).start();
     host.get("/hello/plain");
     let declined = SAMPLED.replace("-01", "-00");
     get(&host, "/hello/declined", ("traceparent", &declined));
@@ -233,14 +237,20 @@ fn what_comes_at_once_is_sent_in_full_requests() {
         .env("OTEL_METRICS_EXPORTER", "none")
         .env("OTEL_LOGS_EXPORTER", "none")
         .start();
+    let spans = spans_of_many(host, &otlp);
+    let (sent, _) = otlp.requests();
+    assert_eq!(sent, spans.div_ceil(20));
+}
+
+/// How many spans come of many requests at once, of which none is lost or comes twice, once the host has ended.
+fn spans_of_many(host: Host, otlp: &Otlp) -> usize {
     let count = at_once(&[&host], |_| "/hello/".into()).len();
     host.signal(Signal::SIGTERM);
     assert_eq!(host.wait(Duration::from_secs(10)).code, Some(0));
     let spans = otlp.spans();
     let requests = spans.iter().filter(|it| is_server_of("hello")(it));
-    assert_eq!(requests.count(), count, "none is lost");
-    let (sent, _) = otlp.requests();
-    assert_eq!(sent, spans.len().div_ceil(20));
+    assert_eq!(requests.count(), count, "none is lost or comes twice");
+    spans.len()
 }
 
 #[test]
@@ -250,12 +260,7 @@ fn what_is_too_large_for_a_receiver_comes_in_parts() {
     let host = told(&otlp.url)
         .env("OTEL_BSP_SCHEDULE_DELAY", "600000")
         .start();
-    let count = at_once(&[&host], |_| "/hello/".into()).len();
-    host.signal(Signal::SIGTERM);
-    assert_eq!(host.wait(Duration::from_secs(10)).code, Some(0));
-    let spans = otlp.spans();
-    let requests = spans.iter().filter(|it| is_server_of("hello")(it));
-    assert_eq!(requests.count(), count, "none is lost or comes twice");
+    spans_of_many(host, &otlp);
 }
 
 #[test]

@@ -176,17 +176,13 @@ pub fn request_id(attributes: &Map<String, Value>) -> Option<String> {
     id.map(values::name)
 }
 
-/// What kinds of spans there are.
+/// What kinds of spans there are, in the order of their numbers in OTLP, from 1 on.
 pub const KINDS: &[&str] = &["internal", "server", "client", "producer", "consumer"];
 
 fn kind(number: i32) -> &'static str {
-    match number {
-        2 => "server",
-        3 => "client",
-        4 => "producer",
-        5 => "consumer",
-        _ => "internal",
-    }
+    let mut kinds = (1..).zip(KINDS);
+    let known = kinds.find(|(it, _)| *it == number);
+    known.map_or("internal", |(_, kind)| kind)
 }
 
 /// What requests are counted under: method and route. Where no route is said it is the path or the name without ids, so that there are
