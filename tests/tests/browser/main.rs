@@ -55,9 +55,14 @@ fn operate_with(scene: &str, event_attempts: u32) {
     let launch = Shop::launcher()
         .variable("fault_injection", "on")
         .variable("event_attempts", &event_attempts.to_string())
+        .variable(PROVIDER, LATE_FOR_LONG)
         .env("OTEL_TRACES_SAMPLER", "always_on");
     perform("operator.mjs", scene, 6, launch);
 }
+
+/// The sandbox's late card stays late for longer than any test takes, so that what is ordered with it is unfinished.
+const PROVIDER: &str = "payment_provider_settings";
+const LATE_FOR_LONG: &str = "transient_ms=600000";
 
 fn perform(script: &str, scene: &str, products: usize, launch: Launch) {
     let Some(chromium) = chromium() else {
@@ -137,7 +142,9 @@ fn the_first_page_is_light_and_does_not_move() {
 
 #[test]
 fn every_page_is_accessible_when_something_is_wrong() {
-    let launch = Shop::launcher().variable("fault_injection", "on");
+    let launch = Shop::launcher()
+        .variable("fault_injection", "on")
+        .variable(PROVIDER, LATE_FOR_LONG);
     perform("shopper.mjs", "everyState", 3, launch);
 }
 

@@ -27,6 +27,8 @@ const FIRST: &str = "storefront";
 /// Who calls whom, as the API tells it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Edges {
+    /// What the buckets end with, in milliseconds; the last has no end.
+    pub bounds_ms: Vec<f64>,
     /// By caller, then by callee.
     pub items: Vec<Call>,
 }
@@ -75,16 +77,19 @@ impl Edge {
 }
 
 /// Puts together what is measured and what the callers know: calls that are not made any more are no calls.
-pub fn edges(calls: Vec<Call>, breakers: &[Breaker]) -> Vec<Edge> {
+pub fn edges(calls: Edges, breakers: &[Breaker]) -> Vec<Edge> {
     let breaker = |from: &str, to: &str| {
         let mut own = breakers.iter();
         own.find(|it| it.from == from && it.to == to).cloned()
     };
-    let measured = calls.into_iter().map(|call| Edge {
-        breaker: breaker(&call.caller, &call.callee),
-        from: call.caller,
-        to: call.callee,
-        numbers: call.numbers,
+    let measured = calls.items.into_iter().map(|mut call| {
+        call.numbers.tell_apart(&calls.bounds_ms);
+        Edge {
+            breaker: breaker(&call.caller, &call.callee),
+            from: call.caller,
+            to: call.callee,
+            numbers: call.numbers,
+        }
     });
     let mut edges: Vec<_> = measured.collect();
     for breaker in breakers {
@@ -239,6 +244,13 @@ mod tests {
         }
     }
 
+    fn measured(items: Vec<Call>) -> Edges {
+        Edges {
+            bounds_ms: vec![1.0],
+            items,
+        }
+    }
+
     fn breaker(from: &str, to: &str, state: &str) -> Breaker {
         Breaker {
             from: from.into(),
@@ -258,7 +270,7 @@ mod tests {
             breaker("gateway", "products", "open"),
             breaker("gateway", "users", "closed"),
         ];
-        let edges = edges(calls, &breakers);
+        let edges = edges(measured(calls), &breakers);
         let told: Vec<_> = edges
             .iter()
             .map(|edge| (&*edge.to, edge.tone(), edge.breaker_state()))
@@ -272,7 +284,7 @@ mod tests {
             ]
         );
         assert_eq!(
-            super::edges(vec![call("a", "b", 10, 1)], &[])[0].tone(),
+            super::edges(measured(vec![call("a", "b", 10, 1)]), &[])[0].tone(),
             "bad"
         );
     }
@@ -291,7 +303,10 @@ mod tests {
         let calls = names
             .iter()
             .flat_map(|from| names.map(|to| call(from, to, 1, 0)));
-        let edges = edges(calls.filter(|it| it.caller != it.callee).collect(), &[]);
+        let edges = edges(
+            measured(calls.filter(|it| it.caller != it.callee).collect()),
+            &[],
+        );
         let map = draw(&edges);
         let (hub, first) = (&map.nodes[0], &map.nodes[1]);
         assert_eq!((hub.name.as_str(), hub.at), ("gateway", MIDDLE));
@@ -328,7 +343,7 @@ mod tests {
             ("events", "products"),
         ];
         let calls = neighbours.map(|(from, to)| call(from, to, 1, 0));
-        let edges = edges(calls.to_vec(), &[]);
+        let edges = edges(measured(calls.to_vec()), &[]);
         let map = draw(&edges);
         let boxes = map.nodes.iter().map(|node| (node.at, BOX));
         let labels = map.edges.iter().map(|edge| (edge.label, LABEL));

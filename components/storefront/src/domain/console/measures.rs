@@ -117,6 +117,34 @@ pub struct Numbers {
     pub p99_ms: f64,
     /// How many are in each bucket.
     pub buckets: Vec<i64>,
+    /// Half of them and more took no longer than this, as far as buckets tell; as a parameter of addresses, empty where they do not.
+    #[serde(skip)]
+    pub half_to_ms: String,
+    /// The slowest of a hundred took at least this long, as far as buckets tell; as a parameter of addresses.
+    #[serde(skip)]
+    pub slowest_from_ms: String,
+}
+
+impl Numbers {
+    /// Says which of them its durations are about. A duration is an estimate within a bucket: where there are few, none of them may have
+    /// taken longer, or all. So these go to the ends of the bucket.
+    pub fn tell_apart(&mut self, bounds_ms: &[f64]) {
+        let end = bounds_ms.iter().find(|end| **end > self.p50_ms);
+        self.half_to_ms = end.map_or_else(String::new, |end| end.ceil().to_string());
+        let mut begins = bounds_ms.iter().rev();
+        let begin = begins.find(|begin| **begin < self.p99_ms);
+        self.slowest_from_ms = begin.map_or(0.0, |begin| begin.floor()).to_string();
+    }
+
+    /// The parameter of addresses for the faster half of them.
+    pub fn half(&self) -> (&'static str, &str) {
+        ("max_ms", &self.half_to_ms)
+    }
+
+    /// The parameter of addresses for the slowest of them.
+    pub fn slowest(&self) -> (&'static str, &str) {
+        ("min_ms", &self.slowest_from_ms)
+    }
 }
 
 /// What there is to say of a service or a route over a time.
@@ -171,6 +199,7 @@ impl Measures {
     fn estimate(&self, numbers: &mut Numbers) {
         numbers.p50_ms = quantile(&self.bounds_ms, &numbers.buckets, 0.5);
         numbers.p99_ms = quantile(&self.bounds_ms, &numbers.buckets, 0.99);
+        numbers.tell_apart(&self.bounds_ms);
     }
 }
 
@@ -316,6 +345,22 @@ mod tests {
             by_service["orders"].all.p99_ms, 20.0,
             "beyond the last bound nobody knows"
         );
+    }
+
+    #[test]
+    fn what_a_duration_is_about_is_not_less_than_there_is() {
+        let about = |p50_ms, p99_ms| {
+            let mut numbers = Numbers {
+                p50_ms,
+                p99_ms,
+                ..Numbers::default()
+            };
+            numbers.tell_apart(&[1.0, 2.5, 10.0]);
+            (numbers.half().1.to_owned(), numbers.slowest().1.to_owned())
+        };
+        assert_eq!(about(0.5, 0.9), ("1".into(), "0".into()));
+        assert_eq!(about(1.2, 9.9), ("3".into(), "2".into()));
+        assert_eq!(about(10.0, 10.0), (String::new(), "2".into()));
     }
 
     #[test]

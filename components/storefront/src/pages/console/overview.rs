@@ -47,7 +47,7 @@ pub async fn map(Operator(visitor): Operator, uri: Uri) -> Response {
         let calls = api::edges(&visitor, window);
         let (calls, breakers) = join(calls, api::breakers(&visitor)).await;
         let breakers = part(breakers)?.map_or(Vec::new(), |breakers| breakers.items);
-        Ok(edges(calls?.items, &breakers))
+        Ok(edges(calls?, &breakers))
     };
     answer(&visitor, &uri, map, |console, edges| {
         console.map(&edges, window)

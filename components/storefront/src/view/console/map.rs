@@ -110,8 +110,8 @@ fn edges_table(edges: &[Edge], window: Window) -> Markup {
                 td class={ "digits" @if numbers.errors > 0 { " bad" } } {
                     (number(FAILED, percent(numbers.errors, numbers.calls), "failed calls"))
                 }
-                td class="digits" { (number(("max_ms", &numbers.p50_ms.ceil().to_string()), duration(numbers.p50_ms), "p50")) }
-                td class="digits" { (number(("min_ms", &numbers.p99_ms.floor().to_string()), duration(numbers.p99_ms), "p99")) }
+                td class="digits" { (number(numbers.half(), duration(numbers.p50_ms), "p50")) }
+                td class="digits" { (number(numbers.slowest(), duration(numbers.p99_ms), "p99")) }
                 td { a href="/console/services#breakers" { (breaker(edge)) } }
             }
         }

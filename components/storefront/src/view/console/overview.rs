@@ -137,16 +137,12 @@ fn door_tiles(door: &Figures, window: Window) -> Markup {
         asked.extend(more);
         link(TRACES, &asked)
     };
-    let (half, slow) = (
-        all.p50_ms.ceil().to_string(),
-        all.p99_ms.floor().to_string(),
-    );
     let per_second = all.calls as f64 / window.seconds();
     html! {
         (tile("Requests", &rate(per_second), &traces(&[]), false))
         (tile("Failed", &percent(all.errors, all.calls), &traces(&[("status", "error")]), all.errors > 0))
-        (tile("Half within", &duration(all.p50_ms), &traces(&[("max_ms", &half)]), false))
-        (tile("99% within", &duration(all.p99_ms), &traces(&[("min_ms", &slow)]), false))
+        (tile("Half within", &duration(all.p50_ms), &traces(&[all.half()]), false))
+        (tile("99% within", &duration(all.p99_ms), &traces(&[all.slowest()]), false))
     }
 }
 
@@ -206,7 +202,6 @@ pub fn figures_charts(service: &str, figures: &Figures, window: Window) -> Marku
         ];
         link(TRACES, &asked)
     };
-    let slow = figures.all.p99_ms.floor().to_string();
     let charts = [
         Chart {
             id: "rate",
@@ -232,7 +227,7 @@ pub fn figures_charts(service: &str, figures: &Figures, window: Window) -> Marku
                 ("half within (p50)", figures.durations(|it| it.p50_ms)),
                 ("99% within (p99)", figures.durations(|it| it.p99_ms)),
             ],
-            more: (&traces(("min_ms", &slow)), "Traces of the slowest"),
+            more: (&traces(figures.all.slowest()), "Traces of the slowest"),
         }
         .draw(window),
     ];
@@ -290,10 +285,6 @@ pub fn figures_columns(kind: &str) -> [&str; 9] {
 pub fn figures_cells(of: &[(&str, &str)], figures: &Figures, window: Window) -> Markup {
     let all = &figures.all;
     let from = window.begins();
-    let (half, slow) = (
-        all.p50_ms.ceil().to_string(),
-        all.p99_ms.floor().to_string(),
-    );
     let traces = |more: &[(&str, &str)]| {
         let asked = [of, &[("kind", REQUESTS), ("from", from.as_str())], more].concat();
         link(TRACES, &asked)
@@ -307,9 +298,9 @@ pub fn figures_cells(of: &[(&str, &str)], figures: &Figures, window: Window) -> 
             (counted(&traces(&[("status", "error")]), percent(all.errors, all.calls), &what("failed requests")))
         }
         td { (spark(&figures.error_percents())) }
-        td class="digits" { (counted(&traces(&[("max_ms", &half)]), duration(all.p50_ms), &what("p50"))) }
+        td class="digits" { (counted(&traces(&[all.half()]), duration(all.p50_ms), &what("p50"))) }
         td { (spark(&figures.durations(|it| it.p50_ms))) }
-        td class="digits" { (counted(&traces(&[("min_ms", &slow)]), duration(all.p99_ms), &what("p99"))) }
+        td class="digits" { (counted(&traces(&[all.slowest()]), duration(all.p99_ms), &what("p99"))) }
         td { (spark(&figures.durations(|it| it.p99_ms))) }
     }
 }
@@ -331,6 +322,7 @@ mod tests {
                         calls: 300,
                         errors: 3,
                         p99_ms: 31.7,
+                        slowest_from_ms: "25".into(),
                         ..Numbers::default()
                     },
                 },
@@ -352,7 +344,7 @@ mod tests {
         };
         for tile in [
             tile("&amp;status=error", "1.0%", "Failed"),
-            tile("&amp;min_ms=31", "32 ms", "99% within"),
+            tile("&amp;min_ms=25", "32 ms", "99% within"),
             tile("&amp;status=error", "1.0%", "failed requests of gateway"),
         ] {
             assert!(page.contains(&tile), "{tile}");
