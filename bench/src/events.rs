@@ -1,7 +1,7 @@
 //! `souk-bench events`: how late events come to their consumers while the shop is used, and how fast a backlog is drained.
 
 use crate::server::{Server, free_address, get, on_path, repo, send, up};
-use crate::shop::{JSON, Shop, milliseconds};
+use crate::shop::{DURATION, JSON, Shop, milliseconds};
 use anyhow::{Context, bail};
 use hdrhistogram::Histogram;
 use rusqlite::Connection;
@@ -58,7 +58,7 @@ pub fn run() -> anyhow::Result<()> {
 /// From the commit of a change to the commit of the consumer's effect, by the clocks of both databases.
 fn latencies(souk: &OsStr) -> anyhow::Result<()> {
     let shop = Shop::start(souk, CLIENTS)?;
-    let peak = shop.orders(CLIENTS)?;
+    let peak = shop.orders(CLIENTS, DURATION)?;
     settle(&shop)?;
     let begun = begin(&shop)?;
     let events = count(&shop)?;

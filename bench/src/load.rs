@@ -17,6 +17,8 @@ pub struct Outcome {
     /// Latencies in microseconds.
     latencies: Histogram<u64>,
     refused: u64,
+    /// How many were answered, those of the warm-up too.
+    pub answered: u64,
 }
 
 impl Outcome {
@@ -85,8 +87,10 @@ impl<F: Fn(usize, u64) -> String> Load<F> {
             .enable_all()
             .build()?;
         runtime.block_on(async {
-            self.drive(self.duration / 10, 0).await?;
-            self.drive(self.duration, WARM_UP).await
+            let warm_up = self.drive(self.duration / 10, 0).await?;
+            let mut outcome = self.drive(self.duration, WARM_UP).await?;
+            outcome.answered += warm_up.answered;
+            Ok(outcome)
         })
     }
 
@@ -103,6 +107,7 @@ impl<F: Fn(usize, u64) -> String> Load<F> {
         }
         Ok(Outcome {
             rate: latencies.len() as f64 / begun.elapsed().as_secs_f64(),
+            answered: latencies.len(),
             latencies,
             refused,
         })

@@ -56,7 +56,23 @@ impl Server {
             .parse()?;
         Ok(kilobytes / 1024.0)
     }
+
+    /// The processors' time that it took so far.
+    ///
+    /// # Errors
+    /// When the kernel does not tell.
+    pub fn processor_time(&self) -> anyhow::Result<Duration> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // Its name may have anything in it; what comes after is counted from the third field on.
+        let (_, fields) = stat.rsplit_once(')').context("no name")?;
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        let ticks = ticks.map(str::parse::<u64>).sum::<Result<u64, _>>()?;
+        Ok(Duration::from_millis(ticks * 1000 / TICKS_A_SECOND))
+    }
 }
+
+/// What the kernel counts time in for everybody, whatever it does itself.
+const TICKS_A_SECOND: u64 = 100;
 
 impl Drop for Server {
     fn drop(&mut self) {

@@ -62,7 +62,7 @@ pub fn run() -> anyhow::Result<()> {
     for clients in CLIENTS {
         let baseline = native.orders(clients)?;
         row("native checkout", clients, &baseline, None);
-        let orders = shop.orders(clients)?;
+        let orders = shop.orders(clients, DURATION)?;
         row("checkout", clients, &orders, Some(&baseline));
     }
     println!();
@@ -101,6 +101,7 @@ pub fn order(product: &str) -> String {
 fn orders(
     address: SocketAddr,
     clients: usize,
+    duration: Duration,
     product: &str,
     authorization: impl Fn(usize) -> String,
 ) -> anyhow::Result<Outcome> {
@@ -109,7 +110,7 @@ fn orders(
     Load {
         address,
         connections: clients,
-        duration: DURATION,
+        duration,
         request: |client, sent| {
             let headers = format!(
                 "content-type: application/json\r\nidempotency-key: {run}-{client}-{sent}\r\n{}",
@@ -240,8 +241,8 @@ impl Shop {
     ///
     /// # Errors
     /// When one of them is not confirmed.
-    pub fn orders(&self, clients: usize) -> anyhow::Result<Outcome> {
-        orders(self.address(), clients, &self.product, |client| {
+    pub fn orders(&self, clients: usize, duration: Duration) -> anyhow::Result<Outcome> {
+        orders(self.address(), clients, duration, &self.product, |client| {
             self.authorization(client)
         })
     }
@@ -272,7 +273,7 @@ impl Shop {
             [],
             |row| row.get(0),
         )?;
-        let alone = self.orders(1)?;
+        let alone = self.orders(1, DURATION)?;
         println!("## Where a checkout spends its time\n");
         println!(
             "One client, from the saga's log; the rest of its {} at the median is the way in and out, the \
@@ -398,9 +399,13 @@ impl Native {
     }
 
     fn orders(&self, clients: usize) -> anyhow::Result<Outcome> {
-        orders(self.server.address, clients, &self.product, |_| {
-            String::new()
-        })
+        orders(
+            self.server.address,
+            clients,
+            DURATION,
+            &self.product,
+            |_| String::new(),
+        )
     }
 }
 

@@ -3,16 +3,20 @@
 //! The same shop runs several times at once, and one after the other is under load, round after round, so that what disturbs the machine disturbs all.
 
 use crate::load::{self, Outcome};
-use crate::shop::{Shop, milliseconds};
+use crate::shop::Shop;
 use anyhow::Context;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
+use std::time::Duration;
 
 /// How many load it at once: enough to use all there is, few enough that none is refused.
 const CLIENTS: usize = 8;
-/// How often each is under load; the median counts.
-const ROUNDS: usize = 9;
+/// How often each is started anew: of two processes that do the same one is faster than the other by some percent for as long as they run.
+const STARTS: usize = 7;
+/// How often each of these is under load, and for how long: short turns, for the machine is not the same for long.
+const ROUNDS: usize = 5;
+const TURN: Duration = Duration::from_secs(1);
 
 /// Prints the report.
 ///
@@ -22,7 +26,9 @@ pub fn run() -> anyhow::Result<()> {
     let souk = std::env::var_os("SOUK_BIN").context("SOUK_BIN names the host's binary")?;
     println!("# What tracing costs\n");
     println!(
-        "{CLIENTS} clients, the median of {ROUNDS} rounds in turn, server and generator on the same {} cores.\n",
+        "{CLIENTS} clients, {} s in turn, {ROUNDS} rounds of {STARTS} starts; the medians, also of what each comes to beside nothing recorded in \
+         the same round. Server and generator on the same {} cores.\n",
+        TURN.as_secs(),
         thread::available_parallelism()?
     );
     let sink = sink()?;
@@ -38,39 +44,55 @@ pub fn run() -> anyhow::Result<()> {
     };
     let variants = [
         ("nothing recorded", vec![(ENDPOINT, String::new())]),
+        (
+            "metrics alone, sent elsewhere",
+            elsewhere(vec![("OTEL_TRACES_SAMPLER", "always_off".to_owned())]),
+        ),
         ("1 % of traces, sent elsewhere", elsewhere(ratio("0.01"))),
         ("all traces, sent elsewhere", elsewhere(ratio("1"))),
         ("as it is by default, to `telemetry`", Vec::new()),
         ("1 % of traces, to `telemetry`", ratio("0.01")),
         ("all traces, to `telemetry`", ratio("1")),
     ];
-    let shops = variants
-        .iter()
-        .map(|(_, env)| Shop::start_with(&souk, CLIENTS, env))
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    println!("| | | a second | p50 | p99 | of nothing recorded |");
-    println!("|---|---|---|---|---|---|");
     let kinds: [(&str, Kind); 2] = [
         ("product read", read),
-        ("checkout", |shop| shop.orders(CLIENTS)),
+        ("checkout", |shop| shop.orders(CLIENTS, TURN)),
     ];
-    for (kind, load) in kinds {
-        let mut rounds: Vec<Vec<Outcome>> = shops.iter().map(|_| Vec::new()).collect();
-        for round in 0..ROUNDS {
-            // Each begins another round, so that none is always the first.
-            for turn in 0..shops.len() {
-                let which = (round + turn) % shops.len();
-                rounds[which].push(load(&shops[which])?);
+    let mut rounds = kinds.map(|_| variants.iter().map(|_| Vec::new()).collect::<Vec<_>>());
+    for _ in 0..STARTS {
+        let shops = variants
+            .iter()
+            .map(|(_, env)| Shop::start_with(&souk, CLIENTS, env))
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        for ((_, load), rounds) in kinds.iter().zip(&mut rounds) {
+            for round in 0..ROUNDS {
+                // Each begins another round, so that none is always the first.
+                for turn in 0..shops.len() {
+                    let which = (round + turn) % shops.len();
+                    rounds[which].push(Round::of(&shops[which], *load)?);
+                }
             }
         }
-        let medians: Vec<Outcome> = rounds.into_iter().map(median).collect();
-        for ((name, _), outcome) in variants.iter().zip(&medians) {
+    }
+    println!(
+        "| | | a second | p50 | p99 | of nothing recorded | processor time each | of nothing recorded |"
+    );
+    println!("|---|---|---|---|---|---|---|---|");
+    for ((kind, _), rounds) in kinds.iter().zip(&rounds) {
+        for ((name, _), own) in variants.iter().zip(rounds) {
+            let beside = |part: fn(&Round) -> f64| {
+                let pairs = own.iter().zip(&rounds[0]);
+                100.0 * median(pairs.map(|(own, nothing)| part(own) / part(nothing)))
+            };
+            let of = |part: fn(&Round) -> f64| median(own.iter().map(part));
             println!(
-                "| {kind} | {name} | {:.0} | {} | {} | {:.0} % |",
-                outcome.rate,
-                milliseconds(outcome.percentile(50.0)),
-                milliseconds(outcome.percentile(99.0)),
-                100.0 * outcome.rate / medians[0].rate
+                "| {kind} | {name} | {:.0} | {:.2} ms | {:.2} ms | {:.1} % | {:.3} ms | {:.1} % |",
+                of(|round| round.rate),
+                of(|round| round.p50),
+                of(|round| round.p99),
+                beside(|round| round.rate),
+                of(|round| round.processor_time),
+                beside(|round| round.processor_time),
             );
         }
     }
@@ -85,12 +107,40 @@ type Kind = fn(&Shop) -> anyhow::Result<Outcome>;
 
 fn read(shop: &Shop) -> anyhow::Result<Outcome> {
     let path = format!("/api/products/{}", shop.product);
-    load::get(shop.address(), &path, CLIENTS, crate::shop::DURATION)
+    load::get(shop.address(), &path, CLIENTS, TURN)
 }
 
-fn median(mut rounds: Vec<Outcome>) -> Outcome {
-    rounds.sort_by(|one, other| one.rate.total_cmp(&other.rate));
-    rounds.swap_remove(rounds.len() / 2)
+/// One load of one shop.
+struct Round {
+    /// Answers a second.
+    rate: f64,
+    /// Milliseconds.
+    p50: f64,
+    /// Milliseconds.
+    p99: f64,
+    /// Of the shop, in milliseconds a request: the generator's is not in it, nor is what else the machine does.
+    processor_time: f64,
+}
+
+impl Round {
+    fn of(shop: &Shop, load: Kind) -> anyhow::Result<Self> {
+        let before = shop.server.processor_time()?;
+        let outcome = load(shop)?;
+        let took = shop.server.processor_time()? - before;
+        let milliseconds = |percent| outcome.percentile(percent) as f64 / 1000.0;
+        Ok(Self {
+            rate: outcome.rate,
+            p50: milliseconds(50.0),
+            p99: milliseconds(99.0),
+            processor_time: took.as_secs_f64() * 1000.0 / outcome.answered as f64,
+        })
+    }
+}
+
+fn median(of: impl Iterator<Item = f64>) -> f64 {
+    let mut all: Vec<f64> = of.collect();
+    all.sort_by(f64::total_cmp);
+    all[all.len() / 2]
 }
 
 /// A receiver that takes everything and keeps nothing, in this process: how little a receiver on another machine takes of this one.

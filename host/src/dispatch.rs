@@ -517,7 +517,7 @@ impl WorkerState for Worker {
         let held = ticket.held;
         let execution = ticket
             .place
-            .execution(|| format!("execute_wasm_component {}", self.component).into());
+            .execution(&["execute_wasm_component ", &self.component]);
         let tasks = store.data().tasks.as_ref();
         let running = tasks.map(|tasks| tasks.begin(task, execution.scope()));
         Box::pin(async move {

@@ -7,6 +7,7 @@
 mod batch;
 pub mod context;
 pub mod data;
+mod details;
 pub mod exporter;
 pub mod http;
 pub mod logs;

@@ -235,23 +235,18 @@ fn is_sound(traceparent: &HeaderValue) -> bool {
 /// Whether a text is a place in a trace, as [W3C Trace Context](https://www.w3.org/TR/trace-context/#traceparent-header) has it:
 /// `00-<trace>-<span>-<flags>` in hex. Anybody may send one, and it is kept and passed on.
 pub fn is_traceparent(text: &str) -> bool {
-    let is_hex = |part: &str, digits| {
-        let lower = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        part.len() == digits && part.bytes().all(lower)
+    let Ok(text) = <&[u8; 55]>::try_from(text.as_bytes()) else {
+        return false;
     };
-    let is_something = |part: &str| part.bytes().any(|byte| byte != b'0');
-    match text.split('-').collect::<Vec<_>>()[..] {
-        [version, trace, span, flags] => {
-            is_hex(version, 2)
-                && version != "ff"
-                && is_hex(trace, 32)
-                && is_something(trace)
-                && is_hex(span, 16)
-                && is_something(span)
-                && is_hex(flags, 2)
-        }
+    let (version, trace, span) = (&text[..2], &text[3..35], &text[36..52]);
+    let is_hyphen = |at: usize| matches!(at, 2 | 35 | 52);
+    text.iter().enumerate().all(|(at, byte)| match byte {
+        b'-' => is_hyphen(at),
+        b'0'..=b'9' | b'a'..=b'f' => !is_hyphen(at),
         _ => false,
-    }
+    }) && version != b"ff"
+        && trace.iter().any(|byte| *byte != b'0')
+        && span.iter().any(|byte| *byte != b'0')
 }
 
 /// Takes the request id that came with the request if it is a sane one, else makes one.

@@ -1,9 +1,7 @@
 //! Spans of what components do with their data, by OpenTelemetry's semantic conventions.
 
-use super::http::cut;
 use super::trace::{Scope, Span};
 use opentelemetry::trace::SpanKind;
-use opentelemetry::{StringValue, Value};
 use redis::{Arg, Cmd};
 use std::fmt::Display;
 use std::sync::Arc;
@@ -11,35 +9,30 @@ use std::sync::Arc;
 /// The span of an SQL statement in the database with a label. What its parameters are is not told.
 pub fn sql(place: &Scope, label: &Arc<str>, statement: &str) -> Span {
     let operation = operation(statement);
-    let mut span = place.span(SpanKind::Client, || format!("{operation} {label}").into());
-    if span.is_traced() {
-        span.set("db.system.name", "sqlite");
-        span.set("db.namespace", shared(label));
-        span.set("db.operation.name", operation.to_owned());
-        span.set("db.query.text", cut(statement));
-    }
+    let mut span = place.span(SpanKind::Client, &[operation, " ", label]);
+    span.set("db.system.name", "sqlite");
+    span.set("db.namespace", &**label);
+    span.set("db.operation.name", operation);
+    span.set("db.query.text", statement);
     span
 }
 
 /// The span of an operation on the key-value store with a label. Keys are not told: they may name people.
 pub fn key_value(place: &Scope, label: &Arc<str>, operation: &'static str) -> Span {
-    let mut span = place.span(SpanKind::Client, || format!("{operation} {label}").into());
-    if span.is_traced() {
-        span.set("db.system.name", "spin.key_value");
-        span.set("db.namespace", shared(label));
-        span.set("db.operation.name", operation);
-    }
+    let mut span = place.span(SpanKind::Client, &[operation, " ", label]);
+    span.set("db.system.name", "spin.key_value");
+    span.set("db.namespace", &**label);
+    span.set("db.operation.name", operation);
     span
 }
 
 /// The span of a command to Redis. What its arguments are is not told.
 pub fn redis(place: &Scope, command: &Cmd, server: &str) -> Span {
-    let mut span = place.span(SpanKind::Client, || name(command).into());
-    if span.is_traced() {
-        span.set("db.system.name", "redis");
-        span.set("db.operation.name", name(command));
-        span.set("server.address", server.to_owned());
-    }
+    let name = name(command);
+    let mut span = place.span(SpanKind::Client, &[&name]);
+    span.set("db.system.name", "redis");
+    span.set("db.operation.name", &*name);
+    span.set("server.address", server);
     span
 }
 
@@ -57,10 +50,6 @@ pub fn end<T, E: Display>(mut span: Span, result: Result<T, E>) -> Result<T, E> 
         span.error(|| error.to_string());
     }
     result
-}
-
-fn shared(label: &Arc<str>) -> Value {
-    StringValue::from(label.clone()).into()
 }
 
 /// The first word of a statement.

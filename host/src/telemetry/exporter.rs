@@ -7,7 +7,7 @@
 use super::batch::Batch;
 use super::metrics::COMPONENT;
 use super::settings::{Protocol, Receiver, Settings};
-use super::trace::Ended;
+use super::trace::{Ended, SpanList};
 use crate::body::full;
 use crate::capabilities::allowed_hosts::CHAINING_SUFFIX;
 use crate::dispatch::Dispatcher;
@@ -29,7 +29,6 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::span::{Link, SpanKind as ProtoKind};
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode as ProtoCode;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
-use opentelemetry_proto::transform::common::tonic::Attributes;
 use prost::Message;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,7 +57,7 @@ const SAMPLED: u32 = 1;
 /// What is to be sent.
 pub struct Exporter {
     settings: Settings,
-    spans: Queue<Ended>,
+    spans: Queue<Box<Ended>>,
     logs: Queue<(Arc<str>, LogRecord)>,
     /// The newest metrics, until they are sent.
     metrics: Mutex<Option<Vec<ScopeMetrics>>>,
@@ -162,7 +161,7 @@ impl Exporter {
     }
 
     /// Takes spans.
-    pub fn spans(&self, spans: Vec<Ended>) {
+    pub fn spans(&self, spans: SpanList) {
         self.dropped(self.spans.push(spans, &self.settings));
     }
 
@@ -358,14 +357,14 @@ impl Exporter {
         answer.with_context(|| format!("no answer within {limit:?}"))
     }
 
-    fn trace_request(&self, spans: Vec<Ended>) -> ExportTraceServiceRequest {
+    fn trace_request(&self, spans: SpanList) -> ExportTraceServiceRequest {
         let mut by_component: BTreeMap<Arc<str>, Vec<Span>> = BTreeMap::new();
         for span in spans {
             let component = span.component.clone();
             by_component
                 .entry(component)
                 .or_default()
-                .push(to_proto(span));
+                .push(to_proto(*span));
         }
         let resource_spans = by_component
             .into_iter()
@@ -530,11 +529,11 @@ fn to_proto(span: Ended) -> Span {
         trace_state: span.state.unwrap_or_default(),
         parent_span_id: parent_id(span.parent),
         flags: if span.sampled { SAMPLED } else { 0 },
-        name: span.name.into_owned(),
+        name: span.details.name().to_owned(),
         kind: kind.into(),
         start_time_unix_nano: nanos(span.start),
         end_time_unix_nano: nanos(span.end),
-        attributes: Attributes::from(span.attributes).0,
+        attributes: span.details.attributes().collect(),
         links: link.into_iter().collect(),
         status,
         ..Default::default()

@@ -5,12 +5,8 @@ use super::trace::{Scope, Sending, Span, Tracing};
 use crate::router::Match;
 use http::{HeaderMap, Method, Request, Response, header};
 use opentelemetry::trace::SpanKind;
-use opentelemetry::{StringValue, Value};
-use std::borrow::Cow;
 use std::sync::Arc;
 
-/// Bytes of a path, an address or a name of a client that are kept.
-const MAX_TEXT: usize = 1024;
 /// What is said of a request that asks to be traced, for who samples traces afterwards.
 const ASKED: &str = "souk.trace.asked";
 /// What exporters say they are begins so, by the standard.
@@ -23,13 +19,14 @@ pub fn server<B>(
     route: &Match,
     request: &mut Request<B>,
 ) -> Span {
-    let name = || name(request.method(), &route.target.route);
+    let method = known(request.method());
+    let name = [method, " ", &*route.target.route];
     let mut span = match request.extensions().get::<Scope>() {
-        Some(caller) => caller.of(component).span(SpanKind::Server, name),
-        None if brings_telemetry(request) => Scope::default().span(SpanKind::Server, name),
+        Some(caller) => caller.of(component).span(SpanKind::Server, &name),
+        None if brings_telemetry(request) => Scope::default().span(SpanKind::Server, &name),
         None => {
             let place = tracing.arrive(component, request.headers());
-            let mut span = place.root(SpanKind::Server, name);
+            let mut span = place.root(SpanKind::Server, &name);
             if context::asks(request.headers()) {
                 span.set(ASKED, true);
             }
@@ -37,14 +34,13 @@ pub fn server<B>(
         }
     };
     if span.is_traced() {
-        span.set("http.request.method", known(request.method()));
-        let path = StringValue::from(route.target.route.clone());
-        span.set("http.route", path);
-        span.set("url.path", cut(request.uri().path()));
+        span.set("http.request.method", method);
+        span.set("http.route", &*route.target.route);
+        span.set("url.path", request.uri().path());
         span.set("url.scheme", "http");
         address(&mut span, request);
         if let Some(agent) = text(request.headers(), &header::USER_AGENT) {
-            span.set("user_agent.original", cut(agent));
+            span.set("user_agent.original", agent);
         }
     }
     if let Some(context) = span.scope().context() {
@@ -61,61 +57,59 @@ pub fn answered<B>(span: &mut Span, response: &Response<B>) {
     let status = response.status();
     span.set("http.response.status_code", i64::from(status.as_u16()));
     if let Some(id) = text(response.headers(), "x-request-id") {
-        span.set("request_id", cut(id));
+        span.set("request_id", id);
     }
     if status.is_server_error() {
-        span.set("error.type", status.as_str().to_owned());
+        span.set("error.type", status.as_str());
         span.fail(|| status.to_string());
     }
 }
 
-/// The span of a request that a component sends, which then says so.
+/// The span of a request that a component sends, which then says so to whom it is sent.
 pub fn client<B>(sending: &Sending, request: &mut Request<B>, chained: Option<&str>) -> Span {
-    let mut span = sending.span(|| Cow::Owned(known(request.method()).as_str().to_owned()));
+    let method = known(request.method());
+    let mut span = sending.span(&[method]);
     if span.is_traced() {
-        span.set("http.request.method", known(request.method()));
+        span.set("http.request.method", method);
         let uri = request.uri();
-        let (scheme, host) = (
-            uri.scheme_str().unwrap_or_default(),
-            uri.host().unwrap_or_default(),
-        );
+        let port = uri.port();
         // Without what may be a secret: the user and the query.
-        let port = uri
-            .port()
-            .map(|port| format!(":{port}"))
-            .unwrap_or_default();
-        span.set(
+        span.set_joined(
             "url.full",
-            cut(&format!("{scheme}://{host}{port}{}", uri.path())),
+            &[
+                uri.scheme_str().unwrap_or_default(),
+                "://",
+                uri.host().unwrap_or_default(),
+                if port.is_some() { ":" } else { "" },
+                port.as_ref().map_or("", |port| port.as_str()),
+                uri.path(),
+            ],
         );
         address(&mut span, request);
         if let Some(component) = chained {
-            span.set("peer.service", component.to_owned());
+            span.set("peer.service", component);
         }
     }
-    if let Some(context) = span.scope().context() {
-        context.write(request.headers_mut());
+    let scope = span.scope();
+    match scope.context() {
+        Some(context) if chained.is_none() => context.write(request.headers_mut()),
+        _ => _ = request.extensions_mut().insert(scope),
     }
-    request.extensions_mut().insert(span.scope());
     span
 }
 
-fn name(method: &Method, route: &str) -> Cow<'static, str> {
-    Cow::Owned(format!("{} {route}", known(method)))
-}
-
 /// A method that anybody may make up is none to count by.
-pub fn known(method: &Method) -> StringValue {
+pub fn known(method: &Method) -> &'static str {
     const KNOWN: [&str; 9] = [
         "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE",
     ];
     let known = KNOWN.into_iter().find(|known| *known == method.as_str());
-    known.unwrap_or("_OTHER").into()
+    known.unwrap_or("_OTHER")
 }
 
 fn address<B>(span: &mut Span, request: &Request<B>) {
     let uri = request.uri();
-    span.set("server.address", cut(uri.host().unwrap_or_default()));
+    span.set("server.address", uri.host().unwrap_or_default());
     if let Some(port) = uri.port_u16() {
         span.set("server.port", i64::from(port));
     }
@@ -123,15 +117,6 @@ fn address<B>(span: &mut Span, request: &Request<B>) {
 
 fn text(headers: &HeaderMap, name: impl header::AsHeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok()
-}
-
-/// The beginning of a text.
-pub fn cut(text: &str) -> Value {
-    let mut end = text.len().min(MAX_TEXT);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text[..end].to_owned().into()
 }
 
 /// Whether a request is an exporter's: to trace it would make telemetry of telemetry, without end.

@@ -4,8 +4,9 @@
 //! The SDK adds up, and hands over to the [exporter](super::exporter) every so often what it comes to. Each component has a meter of
 //! its own, of which the exporter makes a service; what is not of a component is of the process.
 
+use super::details::{MAX_TEXT, beginning};
 use super::exporter::Exporter;
-use super::http::{cut, known};
+use super::http::known;
 use crate::load::Load;
 use crate::problem_response::Problem;
 use http::{Method, Response, StatusCode};
@@ -206,7 +207,7 @@ impl Requests {
         Asking {
             requests: self.clone(),
             begun: Instant::now(),
-            server: KeyValue::new("server.address", cut(server)),
+            server: KeyValue::new("server.address", beginning(server, MAX_TEXT).to_owned()),
             outcome: cancelled(),
         }
     }
@@ -216,7 +217,7 @@ impl Requests {
 pub struct Answering {
     requests: Arc<Requests>,
     begun: Instant,
-    method: StringValue,
+    method: &'static str,
     route: Arc<str>,
     outcome: KeyValue,
 }
@@ -232,7 +233,7 @@ impl Drop for Answering {
     fn drop(&mut self) {
         self.requests.active.add(-1, &[]);
         let attributes = [
-            KeyValue::new("http.request.method", self.method.clone()),
+            KeyValue::new("http.request.method", self.method),
             KeyValue::new("http.route", StringValue::from(self.route.clone())),
             self.outcome.clone(),
         ];

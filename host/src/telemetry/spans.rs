@@ -5,12 +5,13 @@
 //! written when the span ends: the host's clock is asked then, and the line says only how long it took. A line that is no span is one of the log.
 
 use super::context;
+use super::details::{Details, Value as Attribute};
 use super::tasks::Tasks;
 use super::trace::Happened;
+use opentelemetry::SpanId;
 use opentelemetry::trace::SpanKind;
-use opentelemetry::{KeyValue, SpanId, Value as Attribute};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 use std::time::Duration;
 
 /// The variable of the environment that is there where spans are taken.
@@ -62,9 +63,19 @@ impl Said {
             Some(parent) => Some(id(&parent)?),
             None => None,
         };
+        let mut details = Details::of(&[&self.name]);
         // Whose it is the host says.
-        let attributes = self.attributes.into_iter();
-        let attributes = attributes.filter(|(name, _)| name != "component_id");
+        let attributes = self.attributes.iter();
+        let attributes = attributes.filter(|(key, _)| *key != "component_id");
+        for (key, value) in attributes.take(MAX_ATTRIBUTES) {
+            match value {
+                Value::String(text) => details.say(key, Attribute::Text(text)),
+                Value::Bool(truth) => details.say(key, Attribute::Truth(*truth)),
+                Value::Number(number) => details.say(key, number_of(number)),
+                // Lists and objects stay JSON.
+                other => details.say(key, Attribute::Text(&other.to_string())),
+            }
+        }
         place.happened(Happened {
             id: id(&self.id)?,
             parent,
@@ -72,12 +83,8 @@ impl Said {
                 "client" => SpanKind::Client,
                 _ => SpanKind::Internal,
             },
-            name: self.name,
             took: Duration::from_nanos(self.duration_ns),
-            attributes: attributes
-                .take(MAX_ATTRIBUTES)
-                .map(|(name, value)| KeyValue::new(name, attribute(value)))
-                .collect(),
+            details,
             error: self.error,
         })
     }
@@ -88,15 +95,9 @@ fn id(hex: &str) -> Option<SpanId> {
     (hex.len() == 16 && id != SpanId::INVALID).then_some(id)
 }
 
-/// Lists and objects stay JSON.
-fn attribute(value: Value) -> Attribute {
-    match value {
-        Value::String(text) => text.into(),
-        Value::Bool(yes) => yes.into(),
-        Value::Number(number) => match number.as_i64() {
-            Some(number) => number.into(),
-            None => number.as_f64().unwrap_or_default().into(),
-        },
-        other => other.to_string().into(),
+fn number_of(number: &Number) -> Attribute<&str> {
+    match number.as_i64() {
+        Some(number) => Attribute::Number(number),
+        None => Attribute::Fraction(number.as_f64().unwrap_or_default()),
     }
 }

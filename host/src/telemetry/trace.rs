@@ -5,12 +5,12 @@
 //! it took longer than [`SLOW`]; else it is forgotten. Work that goes on after the answer shares its fate.
 
 use super::context::{self, TraceContext};
+use super::details::{Details, Value};
 use super::exporter::Exporter;
 use super::settings::Sampler;
 use http::HeaderMap;
 use opentelemetry::trace::SpanKind;
-use opentelemetry::{KeyValue, SpanId, TraceId, Value};
-use std::borrow::Cow;
+use opentelemetry::{SpanId, TraceId};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -19,12 +19,14 @@ use std::time::{Duration, Instant, SystemTime};
 pub const SLOW: Duration = Duration::from_secs(1);
 /// Spans of one request that are kept until it has been answered.
 const MAX_WAITING_OF_ONE: usize = 512;
-/// The same of all requests together; each takes about half a kilobyte, and one that a component says four at most.
+/// The same of all requests together; each takes about a kilobyte, and one that a component says four at most.
 const MAX_WAITING: usize = 16_384;
 /// Spans of one request that components say, which costs them nothing.
 const MAX_SAID_OF_ONE: usize = 256;
 /// A sampled request's spans go out in parts of so many.
 const PART: usize = 64;
+/// Spans that were forgotten and wait to be used again, whose memory need not be asked for.
+const MAX_SPARE: usize = 512;
 
 /// Traces, for the whole process.
 pub struct Tracing {
@@ -34,7 +36,11 @@ pub struct Tracing {
     taken: Mutex<(Instant, u32)>,
     /// Spans that are kept until their request has been answered.
     waiting: AtomicUsize,
+    spare: Mutex<SpanList>,
 }
+
+/// Spans on their way. They are boxed: from one list to the next, and back to be used again, they are not copied.
+pub type SpanList = Vec<Box<Ended>>;
 
 impl Tracing {
     /// Traces that are exported; none where the sampler never takes one.
@@ -46,6 +52,7 @@ impl Tracing {
                 exporter,
                 taken: Mutex::new((Instant::now(), 0)),
                 waiting,
+                spare: Mutex::default(),
             })
         })
     }
@@ -76,7 +83,7 @@ impl Tracing {
         let trace = Trace {
             came,
             tracing: self.clone(),
-            begun: Instant::now(),
+            begun: (Instant::now(), SystemTime::now()),
             said: AtomicUsize::new(0),
             failed: AtomicBool::new(false),
             forgotten: AtomicBool::new(false),
@@ -112,6 +119,17 @@ impl Tracing {
         (number as f64) < self.sampler.ratio * (1_u64 << 63) as f64
     }
 
+    fn unused(&self) -> Option<Box<Ended>> {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        spare.pop()
+    }
+
+    fn forget(&self, spans: impl IntoIterator<Item = Box<Ended>>) {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = MAX_SPARE - spare.len();
+        spare.extend(spans.into_iter().take(left));
+    }
+
     /// Whether so many more may wait.
     fn make_room(&self, count: usize) -> bool {
         let before = self.waiting.fetch_add(count, Ordering::Relaxed);
@@ -127,8 +145,8 @@ impl Tracing {
 struct Trace {
     came: TraceContext,
     tracing: Arc<Tracing>,
-    /// When it came to this process.
-    begun: Instant,
+    /// When it came to this process, by two clocks: the second may be set meanwhile.
+    begun: (Instant, SystemTime),
     /// How many spans of it components have said.
     said: AtomicUsize,
     failed: AtomicBool,
@@ -139,17 +157,22 @@ struct Trace {
 
 enum Spans {
     /// The request has not been answered yet.
-    Waiting(Vec<Ended>),
+    Waiting(SpanList),
     Exported,
     Forgotten,
 }
 
 impl Trace {
-    fn end(&self, span: Ended, is_root: bool) {
+    /// What the time is, or was.
+    fn time(&self, moment: Instant) -> SystemTime {
+        self.begun.1 + moment.duration_since(self.begun.0)
+    }
+
+    fn end(&self, span: Box<Ended>, is_root: bool) {
         let took = span.end.duration_since(span.start).unwrap_or_default();
         let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *spans {
-            Spans::Forgotten => {}
+            Spans::Forgotten => self.tracing.forget([span]),
             Spans::Exported => self.tracing.exporter.spans(vec![span]),
             Spans::Waiting(waiting) => {
                 let in_full = waiting.len() >= MAX_WAITING_OF_ONE;
@@ -170,8 +193,9 @@ impl Trace {
                         false => Spans::Forgotten,
                     };
                     drop(spans);
-                    if exported {
-                        self.tracing.exporter.spans(waiting);
+                    match exported {
+                        true => self.tracing.exporter.spans(waiting),
+                        false => self.tracing.forget(waiting),
                     }
                 } else if self.came.sampled && waiting.len() >= PART {
                     let part = std::mem::take(waiting);
@@ -202,23 +226,33 @@ struct Place {
 
 impl Place {
     /// Something that begins here.
-    fn begin(&self, kind: SpanKind, name: Cow<'static, str>) -> Ended {
+    fn begin(&self, kind: SpanKind) -> Box<Ended> {
         let came = &self.trace.came;
         let state = came.state.as_ref();
-        Ended {
+        let now = self.trace.time(Instant::now());
+        let mut unused = self.trace.tracing.unused();
+        let details = unused.as_mut().map(|it| std::mem::take(&mut it.details));
+        let span = Ended {
             component: self.component.clone(),
             trace: came.trace,
             sampled: came.sampled,
+            // Not the header itself, which holds all that was read with it.
             state: state.map(|state| String::from_utf8_lossy(state.as_bytes()).into_owned()),
             id: SpanId::from(rand::random::<u64>().max(1)),
             parent: self.span,
             kind,
-            name,
-            start: SystemTime::now(),
-            end: SystemTime::UNIX_EPOCH,
-            attributes: Vec::new(),
+            start: now,
+            end: now,
+            details: details.unwrap_or_default(),
             error: None,
             link: None,
+        };
+        match unused {
+            Some(mut unused) => {
+                *unused = span;
+                unused
+            }
+            None => Box::new(span),
         }
     }
 }
@@ -231,35 +265,34 @@ pub struct Happened {
     pub parent: Option<SpanId>,
     /// Its kind.
     pub kind: SpanKind,
-    /// Its name.
-    pub name: String,
     /// How long it took.
     pub took: Duration,
     /// What else is known.
-    pub attributes: Vec<KeyValue>,
+    pub details: Details,
     /// Why it failed, if it did.
     pub error: Option<String>,
 }
 
 impl Scope {
     /// Something that happens here.
-    pub fn span(&self, kind: SpanKind, name: impl FnOnce() -> Cow<'static, str>) -> Span {
+    pub fn span(&self, kind: SpanKind, name: &[&str]) -> Span {
         let Some(place) = &self.0 else {
             return Span(Kept::Nothing);
         };
         if place.trace.forgotten.load(Ordering::Relaxed) {
             return Span(Kept::Place(place.clone()));
         }
-        Span(Kept::Open(Box::new(Open {
+        let mut ended = place.begin(kind);
+        ended.details.begin(name);
+        Span(Kept::Open(Open {
             place: place.clone(),
             is_root: false,
-            ended: place.begin(kind, name()),
-            begun: Instant::now(),
-        })))
+            ended,
+        }))
     }
 
     /// Something that all else in this process happens for.
-    pub fn root(&self, kind: SpanKind, name: impl FnOnce() -> Cow<'static, str>) -> Span {
+    pub fn root(&self, kind: SpanKind, name: &[&str]) -> Span {
         let mut span = self.span(kind, name);
         if let Kept::Open(open) = &mut span.0 {
             open.is_root = true;
@@ -268,7 +301,7 @@ impl Scope {
     }
 
     /// What an instance does for the request of this place, which it was told.
-    pub fn execution(&self, name: impl FnOnce() -> Cow<'static, str>) -> Span {
+    pub fn execution(&self, name: &[&str]) -> Span {
         let mut span = self.span(SpanKind::Internal, name);
         let place = match &mut span.0 {
             Kept::Nothing => return span,
@@ -304,13 +337,12 @@ impl Scope {
             trace.tracing.exporter.dropped(1);
             return Some(());
         }
-        let mut ended = place.begin(happened.kind, happened.name.into());
+        let mut ended = place.begin(happened.kind);
+        ended.details = happened.details;
         ended.id = happened.id;
         ended.parent = happened.parent.unwrap_or(place.span);
-        ended.end = ended.start;
         // Nothing is done for a trace before it is there.
-        ended.start -= happened.took.min(trace.begun.elapsed());
-        ended.attributes = happened.attributes;
+        ended.start -= happened.took.min(trace.begun.0.elapsed());
         ended.error = happened.error;
         trace.end(ended, false);
         Some(())
@@ -330,6 +362,13 @@ impl Scope {
         let Some(place) = &self.0 else {
             return Sending::Here(Self::default());
         };
+        let told = TraceContext {
+            span: place.told,
+            ..place.trace.came.clone()
+        };
+        if told.is_said_by(headers) {
+            return Sending::Here(self.clone());
+        }
         match TraceContext::of(headers) {
             Some(said) if said.trace != place.trace.came.trace => {
                 let there = place.trace.tracing.enter(&place.component, said);
@@ -363,7 +402,7 @@ pub enum Sending {
 
 impl Sending {
     /// The span of that request.
-    pub fn span(&self, name: impl FnOnce() -> Cow<'static, str>) -> Span {
+    pub fn span(&self, name: &[&str]) -> Span {
         match self {
             Self::Here(scope) => scope.span(SpanKind::Client, name),
             Self::Elsewhere(scope, from) => {
@@ -384,14 +423,13 @@ enum Kept {
     Nothing,
     /// It is of a trace that is forgotten, which goes on all the same.
     Place(Place),
-    Open(Box<Open>),
+    Open(Open),
 }
 
 struct Open {
     place: Place,
     is_root: bool,
-    ended: Ended,
-    begun: Instant,
+    ended: Box<Ended>,
 }
 
 /// Something that has happened.
@@ -410,14 +448,12 @@ pub struct Ended {
     pub parent: SpanId,
     /// Its kind.
     pub kind: SpanKind,
-    /// Its name.
-    pub name: Cow<'static, str>,
     /// When it began.
     pub start: SystemTime,
     /// When it ended.
     pub end: SystemTime,
-    /// What else is known.
-    pub attributes: Vec<KeyValue>,
+    /// Its name, and what else is known.
+    pub details: Details,
     /// Why it failed, if it did.
     pub error: Option<String>,
     /// A place in another trace that it has to do with.
@@ -431,9 +467,16 @@ impl Span {
     }
 
     /// Notes something about it.
-    pub fn set(&mut self, name: &'static str, value: impl Into<Value>) {
+    pub fn set<'a>(&mut self, key: &'static str, value: impl Into<Value<&'a str>>) {
         if let Kept::Open(open) = &mut self.0 {
-            open.ended.attributes.push(KeyValue::new(name, value));
+            open.ended.details.set(key, value);
+        }
+    }
+
+    /// Notes a text about it that has these parts.
+    pub fn set_joined(&mut self, key: &'static str, parts: &[&str]) {
+        if let Kept::Open(open) = &mut self.0 {
+            open.ended.details.set_joined(key, parts);
         }
     }
 
@@ -474,10 +517,8 @@ impl Drop for Span {
             place,
             is_root,
             mut ended,
-            begun,
-        } = *open;
-        // The clock may be set meanwhile.
-        ended.end = ended.start + begun.elapsed();
+        } = open;
+        ended.end = place.trace.time(Instant::now());
         place.trace.end(ended, is_root);
     }
 }
