@@ -13,10 +13,12 @@ use std::time::Duration;
 /// How many load it at once: enough to use all there is, few enough that none is refused.
 const CLIENTS: usize = 8;
 /// How often each is started anew: of two processes that do the same one is faster than the other by some percent for as long as they run.
-const STARTS: usize = 7;
+const STARTS: usize = 5;
 /// How often each of these is under load, and for how long: short turns, for the machine is not the same for long.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 4;
 const TURN: Duration = Duration::from_secs(1);
+/// What one still sends and writes when its turn is over is not to be in the turn of the next.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Prints the report.
 ///
@@ -70,6 +72,7 @@ pub fn run() -> anyhow::Result<()> {
                 for turn in 0..shops.len() {
                     let which = (round + turn) % shops.len();
                     rounds[which].push(Round::of(&shops[which], *load)?);
+                    thread::sleep(PAUSE);
                 }
             }
         }

@@ -68,8 +68,9 @@ impl Outbound {
     ) -> Result<Response<WasiBody>, Error> {
         let sending = place.sending(request.headers());
         let host = request.uri().host().unwrap_or_default();
-        let peer = host.strip_suffix(CHAINING_SUFFIX).map(str::to_owned);
-        let mut span = spans::client(&sending, &mut request, peer.as_deref());
+        let host = host.to_ascii_lowercase();
+        let peer = host.strip_suffix(CHAINING_SUFFIX);
+        let mut span = spans::client(&sending, &mut request, peer);
         let sent = self.send(component, allowed, request, options).await;
         match &sent {
             Ok(response) => spans::answered(&mut span, response),

@@ -39,14 +39,7 @@ enum Key {
 }
 
 impl Details {
-    /// Of a span whose name has these parts.
-    pub fn of(name: &[&str]) -> Self {
-        let mut details = Self::default();
-        details.begin(name);
-        details
-    }
-
-    /// The same in place of what was known of another one.
+    /// Begins with a span whose name has these parts, in place of another one.
     pub fn begin(&mut self, name: &[&str]) {
         self.texts.clear();
         self.texts.reserve(TEXTS);
@@ -77,6 +70,11 @@ impl Details {
     /// The name.
     pub fn name(&self) -> &str {
         self.text(self.name)
+    }
+
+    /// How many attributes there are.
+    pub fn count(&self) -> usize {
+        self.attributes.len()
     }
 
     /// The attributes, as they are exported.
@@ -152,9 +150,15 @@ impl From<bool> for Value<&str> {
 mod tests {
     use super::*;
 
+    fn of(name: &[&str]) -> Details {
+        let mut details = Details::default();
+        details.begin(name);
+        details
+    }
+
     #[test]
     fn what_is_noted_is_exported() {
-        let mut details = Details::of(&["SELECT", " ", "orders"]);
+        let mut details = of(&["SELECT", " ", "orders"]);
         details.set("db.system.name", "sqlite");
         details.set("rows", 3);
         details.set_joined("url.full", &["http://", "a", "/b"]);
@@ -180,17 +184,17 @@ mod tests {
 
     #[test]
     fn what_was_known_of_another_one_is_gone() {
-        let mut details = Details::of(&["one"]);
+        let mut details = of(&["one"]);
         details.set("key", "value");
         details.begin(&["other"]);
         assert_eq!(details.name(), "other");
-        assert_eq!(details.attributes().count(), 0);
+        assert_eq!(details.count(), 0);
     }
 
     #[test]
     fn of_a_long_text_the_beginning_is_kept() {
         let long = "ä".repeat(1000);
-        let mut details = Details::of(&["a", &long, &long]);
+        let mut details = of(&["a", &long, &long]);
         assert_eq!(details.name().len(), MAX_TEXT - 1, "whole characters");
         details.set("next", "b");
         let next = details.attributes().next().and_then(|it| it.value);

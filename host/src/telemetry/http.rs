@@ -91,10 +91,13 @@ pub fn client<B>(sending: &Sending, request: &mut Request<B>, chained: Option<&s
         }
     }
     let scope = span.scope();
-    match scope.context() {
-        Some(context) if chained.is_none() => context.write(request.headers_mut()),
-        _ => _ = request.extensions_mut().insert(scope),
+    // Within the process whoever takes it writes it.
+    if chained.is_none()
+        && let Some(context) = scope.context()
+    {
+        context.write(request.headers_mut());
     }
+    request.extensions_mut().insert(scope);
     span
 }
 

@@ -63,20 +63,7 @@ impl Said {
             Some(parent) => Some(id(&parent)?),
             None => None,
         };
-        let mut details = Details::of(&[&self.name]);
-        // Whose it is the host says.
-        let attributes = self.attributes.iter();
-        let attributes = attributes.filter(|(key, _)| *key != "component_id");
-        for (key, value) in attributes.take(MAX_ATTRIBUTES) {
-            match value {
-                Value::String(text) => details.say(key, Attribute::Text(text)),
-                Value::Bool(truth) => details.say(key, Attribute::Truth(*truth)),
-                Value::Number(number) => details.say(key, number_of(number)),
-                // Lists and objects stay JSON.
-                other => details.say(key, Attribute::Text(&other.to_string())),
-            }
-        }
-        place.happened(Happened {
+        let happened = Happened {
             id: id(&self.id)?,
             parent,
             kind: match self.kind.as_str() {
@@ -84,9 +71,28 @@ impl Said {
                 _ => SpanKind::Internal,
             },
             took: Duration::from_nanos(self.duration_ns),
-            details,
             error: self.error,
+        };
+        place.happened(happened, |details| {
+            details.begin(&[&self.name]);
+            for (key, value) in &self.attributes {
+                describe(details, key, value);
+            }
         })
+    }
+}
+
+fn describe(details: &mut Details, key: &str, value: &Value) {
+    // Whose it is the host says.
+    if key == "component_id" || details.count() == MAX_ATTRIBUTES {
+        return;
+    }
+    match value {
+        Value::String(text) => details.say(key, Attribute::Text(text)),
+        Value::Bool(truth) => details.say(key, Attribute::Truth(*truth)),
+        Value::Number(number) => details.say(key, number_of(number)),
+        // Lists and objects stay JSON.
+        other => details.say(key, Attribute::Text(&other.to_string())),
     }
 }
 

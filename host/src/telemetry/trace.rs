@@ -5,7 +5,7 @@
 //! it took longer than [`SLOW`]; else it is forgotten. Work that goes on after the answer shares its fate.
 
 use super::context::{self, TraceContext};
-use super::details::{Details, Value};
+use super::details::{Details, MAX_TEXT, Value, beginning};
 use super::exporter::Exporter;
 use super::settings::Sampler;
 use http::HeaderMap;
@@ -119,15 +119,19 @@ impl Tracing {
         (number as f64) < self.sampler.ratio * (1_u64 << 63) as f64
     }
 
+    /// A span to be used again, if there is one.
     fn unused(&self) -> Option<Box<Ended>> {
         let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
         spare.pop()
     }
 
+    /// Keeps spans to be used again, as far as there is room.
     fn forget(&self, spans: impl IntoIterator<Item = Box<Ended>>) {
+        // Those that are left go when nobody waits for it.
+        let mut spans = spans.into_iter();
         let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
         let left = MAX_SPARE - spare.len();
-        spare.extend(spans.into_iter().take(left));
+        spare.extend(spans.by_ref().take(left));
     }
 
     /// Whether so many more may wait.
@@ -267,8 +271,6 @@ pub struct Happened {
     pub kind: SpanKind,
     /// How long it took.
     pub took: Duration,
-    /// What else is known.
-    pub details: Details,
     /// Why it failed, if it did.
     pub error: Option<String>,
 }
@@ -318,8 +320,8 @@ impl Scope {
         place.is_some_and(|place| (place.trace.came.trace, place.told) == (trace, span))
     }
 
-    /// Records what a component says has happened for the request that it works on here; none where that cannot be.
-    pub fn happened(&self, happened: Happened) -> Option<()> {
+    /// Records what a component says has happened for the request that it works on here, and describes; none where that cannot be.
+    pub fn happened(&self, happened: Happened, describe: impl FnOnce(&mut Details)) -> Option<()> {
         let place = self.0.as_ref()?;
         let others = [Some(place.span), Some(place.told), happened.parent];
         if others.contains(&Some(happened.id)) {
@@ -338,11 +340,12 @@ impl Scope {
             return Some(());
         }
         let mut ended = place.begin(happened.kind);
-        ended.details = happened.details;
+        describe(&mut ended.details);
         ended.id = happened.id;
         ended.parent = happened.parent.unwrap_or(place.span);
         // Nothing is done for a trace before it is there.
-        ended.start -= happened.took.min(trace.begun.0.elapsed());
+        let since = ended.start.duration_since(trace.begun.1);
+        ended.start -= happened.took.min(since.unwrap_or_default());
         ended.error = happened.error;
         trace.end(ended, false);
         Some(())
@@ -483,7 +486,7 @@ impl Span {
     /// Notes that it did not succeed.
     pub fn error(&mut self, why: impl FnOnce() -> String) {
         if let Kept::Open(open) = &mut self.0 {
-            open.ended.error = Some(why());
+            open.ended.error = Some(beginning(&why(), MAX_TEXT).to_owned());
         }
     }
 

@@ -75,6 +75,18 @@ fn a_chained_request_is_one_trace() {
 }
 
 #[test]
+fn a_component_is_the_same_however_its_name_is_written() {
+    souk_only!();
+    let otlp = Otlp::start();
+    let host = told(&otlp.url).start();
+    host.get("/call/?url=http://Hello.Spin.Internal/");
+    let spans = otlp.trace_with(is_server_of("caller"));
+    let sent = only(&spans, |s| s.kind == SpanKind::Client);
+    assert_eq!(sent.get("peer.service"), "hello");
+    assert_eq!(only(&spans, is_server_of("hello")).parent, sent.id);
+}
+
+#[test]
 fn a_callers_trace_goes_on_here_and_further() {
     souk_only!();
     let otlp = Otlp::start();
