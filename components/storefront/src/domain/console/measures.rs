@@ -191,6 +191,7 @@ impl Measures {
         for figures in all.values_mut() {
             figures.points.iter_mut().for_each(|it| self.estimate(it));
             self.estimate(&mut figures.all);
+            figures.all.tell_apart(&self.bounds_ms);
         }
         all
     }
@@ -199,7 +200,6 @@ impl Measures {
     fn estimate(&self, numbers: &mut Numbers) {
         numbers.p50_ms = quantile(&self.bounds_ms, &numbers.buckets, 0.5);
         numbers.p99_ms = quantile(&self.bounds_ms, &numbers.buckets, 0.99);
-        numbers.tell_apart(&self.bounds_ms);
     }
 }
 
