@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::Path;
 
-use crate::Account;
+use crate::{Account, Caller};
 
 /// What clients know of a shop: who they are, and what they were answered.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -109,7 +109,7 @@ pub fn run(url: &str, books: &Books<'_>, answers: &Answers) -> Findings {
 /// Audits the books alone.
 pub fn run_offline(books: &Books<'_>, answers: &Answers) -> Findings {
     let mut found = Findings::default();
-    match books::open(books) {
+    match books::open(books.state_dir, books.admin().as_mut()) {
         Ok(books) => found.take(books::compare(&books, answers)),
         Err(error) => found.complain("books", format!("they cannot be read: {error}")),
     }
@@ -118,9 +118,34 @@ pub fn run_offline(books: &Books<'_>, answers: &Answers) -> Findings {
 
 /// What has not come to rest yet in a shop; empty when an audit makes sense.
 pub fn unrest(books: &Books<'_>) -> Vec<String> {
-    let read = books::open(books)
-        .and_then(|books| books::unrest(&books).map_err(|error| error.to_string()));
-    read.unwrap_or_else(|error| vec![error])
+    look(books).unwrap_or_else(|error| vec![error])
+}
+
+/// Looks at everything, one after the other: that makes one picture only if nothing was published meanwhile.
+fn look(books: &Books<'_>) -> Result<Vec<String>, String> {
+    let mut admin = books.admin();
+    let opened = books::open(books.state_dir, admin.as_mut())?;
+    let end = || books::end_of_log(&opened).map_err(|error| error.to_string());
+    let before = end()?;
+    let mut found = books::unrest(&opened).map_err(|error| error.to_string())?;
+    let after = match &mut admin {
+        Some(admin) => log::end(admin)?,
+        None => end()?,
+    };
+    if after != before {
+        found.push(format!(
+            "events: the log went on from {before:?} to {after:?}"
+        ));
+    }
+    Ok(found)
+}
+
+impl Books<'_> {
+    /// Who asks for the log, if it has to be asked for.
+    fn admin(&self) -> Option<Caller> {
+        let (url, account) = self.log?;
+        Some(Caller::new(url, account.clone()))
+    }
 }
 
 impl Findings {

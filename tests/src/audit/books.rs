@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::checks::{self, BOOKS, COUNTS, REST};
-use super::{Answers, Books, Findings, Promise, log};
+use super::{Answers, Findings, Promise, log};
 use crate::Caller;
 
 /// The services with a database and an outbox in it.
@@ -18,11 +18,11 @@ pub const PUBLISHERS: [&str; 6] = [
     "users",
 ];
 
-/// Opens them read-only, whether a host has them open or not.
-pub fn open(books: &Books<'_>) -> Result<Connection, String> {
-    let opened = attach(books.state_dir, books.log.is_none()).map_err(|error| error.to_string())?;
-    if let Some((url, account)) = books.log {
-        log::copy(&opened, &mut Caller::new(url, account.clone()))?;
+/// Opens them read-only, whether a host has them open or not. The log is copied by whom may see it if it is not one of them.
+pub fn open(state_dir: &Path, admin: Option<&mut Caller>) -> Result<Connection, String> {
+    let opened = attach(state_dir, admin.is_none()).map_err(|error| error.to_string())?;
+    if let Some(admin) = admin {
+        log::copy(&opened, admin)?;
     }
     Ok(opened)
 }
@@ -48,6 +48,11 @@ pub fn unrest(books: &Connection) -> rusqlite::Result<Vec<String>> {
         apply(books, "outbox", &checks::unpublished(service), &mut found)?;
     }
     Ok(found.discrepancies)
+}
+
+/// The position of the last event of the log.
+pub fn end_of_log(books: &Connection) -> rusqlite::Result<Option<i64>> {
+    books.query_row("SELECT max(position) FROM events.log", [], |row| row.get(0))
 }
 
 /// Makes every comparison there is within the databases, and of them with what clients were told.

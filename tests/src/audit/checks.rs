@@ -3,18 +3,8 @@
 /// The name of a check, and its query.
 type Check = (&'static str, &'static str);
 
-/// What is not at rest.
+/// What is not at rest. What has been delivered comes first: what is under way after that is under way because of it.
 pub const REST: &[Check] = &[
-    (
-        "sagas",
-        "SELECT 'the saga of order ' || id || ' is at the step ' || step || ', the order ' || status FROM orders.orders \
-         WHERE step <> 'done' OR status IN ('pending', 'reserved')",
-    ),
-    (
-        "operations",
-        "SELECT 'the operation ' || key || ' of payment ' || payment_id || ' is ' || status FROM payments.operations \
-         WHERE status IN ('asked', 'ready')",
-    ),
     (
         "delivery",
         "SELECT consumer || ' is at ' || position || ' of ' || (SELECT max(position) FROM events.log) \
@@ -26,6 +16,16 @@ pub const REST: &[Check] = &[
         "SELECT held.state || ' for ' || held.consumer || ': ' || ifnull(log.type || ' of ' || log.subject || ' at ' || held.position || ', attempts ' || held.attempts, '?') \
              || ': ' || ifnull(held.reason, '-') \
          FROM events.held LEFT JOIN events.log USING (position)",
+    ),
+    (
+        "sagas",
+        "SELECT 'the saga of order ' || id || ' is at the step ' || step || ', the order ' || status FROM orders.orders \
+         WHERE step <> 'done' OR status IN ('pending', 'reserved')",
+    ),
+    (
+        "operations",
+        "SELECT 'the operation ' || key || ' of payment ' || payment_id || ' is ' || status FROM payments.operations \
+         WHERE status IN ('asked', 'ready')",
     ),
     (
         "notifications",

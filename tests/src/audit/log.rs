@@ -11,6 +11,12 @@ const TABLES: &str = "ATTACH ':memory:' AS events; \
     CREATE TABLE events.subscriptions (consumer, position, failures, last_error); \
     CREATE TABLE events.held (consumer, position, state, attempts, reason);";
 
+/// The position of the last event.
+pub fn end(admin: &mut Caller) -> Result<Option<i64>, String> {
+    let page = admin.get("/api/ops/events?limit=1")?.json();
+    Ok(page["items"][0]["position"].as_i64())
+}
+
 /// Copies all there is.
 pub fn copy(books: &Connection, admin: &mut Caller) -> Result<(), String> {
     books
