@@ -118,7 +118,7 @@ impl App {
         let stores = problems.collect(key_value::Stores::open(&used, &config.key_value));
         let used: Vec<_> = grants().map(|grants| &grants.sqlite).collect();
         let databases = problems.collect(sqlite::Databases::open(&used, &config.sqlite));
-        let ids: Vec<_> = grants().map(|grants| grants.id.clone()).collect();
+        let ids: Vec<_> = grants().map(|grants| grants.id).collect();
         let telemetry = telemetry.map(|settings| Telemetry::start(settings, &ids));
         let log_dir = config.state_dir.join("logs");
         let exported = telemetry.clone().filter(|telemetry| telemetry.logs);
@@ -236,7 +236,7 @@ fn grant(
     environment.extend(component.environment.clone());
     environment.extend(env.iter().cloned());
     problems.into_result(ComponentGrants {
-        id: id.into(),
+        id: String::from(id).leak(),
         environment: environment.into_iter().collect(),
         files,
         key_value,

@@ -172,7 +172,8 @@ impl Dispatcher {
             return self.refuse(Problem::Overloaded);
         };
         describe(route, client, &mut request);
-        self.call(route, request, Some((place, running))).await
+        self.call(route, request, Some((place, running)), None)
+            .await
     }
 
     /// Refuses a request from outside. It has no span: under overload that would be one more thing to do for each, and all of them would be
@@ -184,15 +185,16 @@ impl Dispatcher {
         problem.response()
     }
 
-    /// Answers a request of another component.
+    /// Answers a request of another component, whose place it is, or of the host itself.
     pub async fn chained(
         &self,
         component: &str,
         mut request: Request<WasiBody>,
+        caller: Option<Scope>,
     ) -> Response<WasiBody> {
         let route = Match::chained(component, request.uri().path());
         describe(&route, CHAINED_CLIENT, &mut request);
-        self.call(&route, request, None).await
+        self.call(&route, request, None, caller).await
     }
 
     async fn call(
@@ -200,6 +202,7 @@ impl Dispatcher {
         route: &Match,
         mut request: Request<WasiBody>,
         held: Option<(Place, Running)>,
+        caller: Option<Scope>,
     ) -> Response<WasiBody> {
         let component = route.target.component.as_str();
         let Some(handler) = self.components.get(component) else {
@@ -207,9 +210,9 @@ impl Dispatcher {
         };
         let outside = held.as_ref().map(|(_, running)| running);
         self.load.tell(outside, request.headers_mut());
-        let id = &handler.state().component.grants.id;
+        let id = handler.state().component.grants.id;
         let tracing = self.tracing.as_ref();
-        let span = tracing.map(|tracing| spans::server(tracing, id, route, &mut request));
+        let span = tracing.map(|it| spans::server(it, id, route, caller.as_ref(), &mut request));
         let requests = handler.state().requests.as_ref();
         let counted = requests.map(|it| it.answering(request.method(), &route.target.route));
         let begun = Instant::now();
@@ -376,7 +379,7 @@ impl HandlerState for Handler {
                 draining: Box::pin(self.draining.clone().cancelled_owned()),
             },
             state: Worker {
-                component: self.component.grants.id.clone(),
+                component: self.component.grants.id,
                 count,
                 concurrent,
                 request_timeout,
@@ -483,7 +486,7 @@ impl WorkerExpiration for Expiration {
 
 /// Decides what an instance takes on.
 struct Worker {
-    component: Arc<str>,
+    component: &'static str,
     count: usize,
     concurrent: usize,
     request_timeout: Duration,
@@ -517,7 +520,7 @@ impl WorkerState for Worker {
         let held = ticket.held;
         let execution = ticket
             .place
-            .execution(&["execute_wasm_component ", &self.component]);
+            .execution(&["execute_wasm_component ", self.component]);
         let tasks = store.data().tasks.as_ref();
         let running = tasks.map(|tasks| tasks.begin(task, execution.scope()));
         Box::pin(async move {

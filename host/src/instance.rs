@@ -26,8 +26,8 @@ const MAX_MEMORY: usize = 256 << 20;
 
 /// What a component was granted.
 pub struct ComponentGrants {
-    /// The component's id.
-    pub id: Arc<str>,
+    /// The component's id. It lasts as long as the process, since it goes with each span: to count who has it would take as long as that.
+    pub id: &'static str,
     /// Environment variables.
     pub environment: Vec<(String, String)>,
     /// Read-only directories.
@@ -94,8 +94,8 @@ impl InstanceState {
     /// When a mounted directory cannot be opened any more.
     pub fn new(component: Arc<ComponentGrants>, shared: Arc<Shared>) -> wasmtime::Result<Self> {
         let tasks = shared.tracing.as_ref().map(|_| Arc::<Tasks>::default());
-        let requests = shared.metrics.as_ref().and_then(|it| it.of(&component.id));
-        let output = |channel| shared.logs.stream(&component.id, channel, &tasks);
+        let requests = shared.metrics.as_ref().and_then(|it| it.of(component.id));
+        let output = |channel| shared.logs.stream(component.id, channel, &tasks);
         let mut wasi = WasiCtxBuilder::new();
         wasi.envs(&component.environment)
             .stdout(output(Channel::Out))
@@ -113,7 +113,7 @@ impl InstanceState {
             http: WasiHttpCtx::new(),
             hooks: Hooks {
                 outbound: shared.outbound.clone(),
-                component: component.id.clone(),
+                component: component.id,
                 allowed: component.allowed_hosts.clone(),
                 tasks: tasks.clone(),
                 requests,

@@ -37,7 +37,7 @@ pub struct Telemetry {
 
 impl Telemetry {
     /// Begins to export what is recorded from now on of these components.
-    pub fn start(settings: Settings, components: &[Arc<str>]) -> Arc<Self> {
+    pub fn start(settings: Settings, components: &[&'static str]) -> Arc<Self> {
         let sampler = settings.sampler;
         let interval = settings.metric_interval;
         let has_metrics = settings.metrics.is_some();

@@ -41,7 +41,7 @@ async fn tick(dispatcher: &Dispatcher, id: &str) -> bool {
         .uri(format!("http://{id}.spin.internal/internal/tick"))
         .body(full(Bytes::new()))
         .expect("component ids are kebab-case");
-    let (head, body) = dispatcher.chained(id, request).await.into_parts();
+    let (head, body) = dispatcher.chained(id, request, None).await.into_parts();
     // An instance counts as busy until its body is read.
     let _ = body.collect().await;
     !matches!(

@@ -238,15 +238,18 @@ pub fn is_traceparent(text: &str) -> bool {
     let Ok(text) = <&[u8; 55]>::try_from(text.as_bytes()) else {
         return false;
     };
-    let (version, trace, span) = (&text[..2], &text[3..35], &text[36..52]);
-    let is_hyphen = |at: usize| matches!(at, 2 | 35 | 52);
-    text.iter().enumerate().all(|(at, byte)| match byte {
-        b'-' => is_hyphen(at),
-        b'0'..=b'9' | b'a'..=b'f' => !is_hyphen(at),
-        _ => false,
-    }) && version != b"ff"
+    let (version, trace, span, flags) = (&text[..2], &text[3..35], &text[36..52], &text[53..]);
+    [text[2], text[35], text[52]] == *b"---"
+        && [version, trace, span, flags].into_iter().all(is_hex)
+        && version != b"ff"
         && trace.iter().any(|byte| *byte != b'0')
         && span.iter().any(|byte| *byte != b'0')
+}
+
+/// Whether these are hex digits in lower case. It looks at all of them: each request has fifty, and which of them are letters no processor foresees.
+fn is_hex(digits: &[u8]) -> bool {
+    let is_digit = |byte: &u8| byte.is_ascii_digit() | (b'a'..=b'f').contains(byte);
+    digits.iter().fold(true, |all, byte| all & is_digit(byte))
 }
 
 /// Takes the request id that came with the request if it is a sane one, else makes one.

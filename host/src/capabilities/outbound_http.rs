@@ -71,7 +71,9 @@ impl Outbound {
         let host = host.to_ascii_lowercase();
         let peer = host.strip_suffix(CHAINING_SUFFIX);
         let mut span = spans::client(&sending, &mut request, peer);
-        let sent = self.send(component, allowed, request, options).await;
+        let place = span.scope();
+        let sent = self.send(component, allowed, request, options, place);
+        let sent = sent.await;
         match &sent {
             Ok(response) => spans::answered(&mut span, response),
             Err(error) => span.fail(|| error.to_string()),
@@ -86,13 +88,14 @@ impl Outbound {
         })
     }
 
-    /// Sends a request of a component that may call `allowed`.
+    /// Sends a request of a component that may call `allowed`, in this place of its trace.
     async fn send(
         &self,
         component: &str,
         allowed: &[AllowedHost],
         mut request: Request<WasiBody>,
         options: RequestOptions,
+        place: Scope,
     ) -> Result<Response<WasiBody>, Error> {
         let scheme = request.uri().scheme_str().unwrap_or("https").to_owned();
         let host = request
@@ -132,7 +135,7 @@ impl Outbound {
             let dispatcher = self.dispatcher.upgrade();
             // Gone only while the application is being taken down.
             let dispatcher = dispatcher.ok_or(Error::DestinationUnavailable)?;
-            return Ok(dispatcher.chained(component, request).await);
+            return Ok(dispatcher.chained(component, request, Some(place)).await);
         }
         self.send_over_network(request, options).await
     }
@@ -183,7 +186,7 @@ fn limits(options: &RequestOptions) -> (Duration, Duration) {
 /// Phase three: an instance's way out.
 pub struct Hooks {
     /// Whose it is.
-    pub component: Arc<str>,
+    pub component: &'static str,
     /// Shared by all.
     pub outbound: Arc<Outbound>,
     /// What this component may call.
@@ -219,7 +222,7 @@ impl WasiHttpHooks for Hooks {
         _received: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Result<Sent, Error>> + Send> {
         let outbound = self.outbound.clone();
-        let component = self.component.clone();
+        let component = self.component;
         let allowed = self.allowed.clone();
         let options = options.unwrap_or_default();
         let place = self.tasks.as_ref().map(|tasks| {
@@ -231,14 +234,14 @@ impl WasiHttpHooks for Hooks {
         Box::new(async move {
             let response = match (&place, &counted) {
                 (None, None) => {
-                    outbound
-                        .send(&component, &allowed, request, options)
-                        .await?
+                    let place = Scope::default();
+                    let sent = outbound.send(component, &allowed, request, options, place);
+                    sent.await?
                 }
                 _ => {
                     let place = place.unwrap_or_default();
                     let sent =
-                        outbound.send_told(place, counted, &component, &allowed, request, options);
+                        outbound.send_told(place, counted, component, &allowed, request, options);
                     sent.await?
                 }
             };

@@ -46,7 +46,7 @@ impl Channel {
 }
 
 struct Line {
-    component: Arc<str>,
+    component: &'static str,
     channel: Channel,
     text: Vec<u8>,
     /// Of the request that it was written for, where that is known.
@@ -117,14 +117,14 @@ impl Logs {
     /// The stream an instance of `component` gets.
     pub fn stream(
         &self,
-        component: &Arc<str>,
+        component: &'static str,
         channel: Channel,
         tasks: &Option<Arc<Tasks>>,
     ) -> GuestOutput {
         GuestOutput(Arc::new(Partial {
             tasks: tasks.clone(),
             logs: self.clone(),
-            component: component.clone(),
+            component,
             channel,
             line: Mutex::default(),
         }))
@@ -142,7 +142,7 @@ struct Sink {
     dir: PathBuf,
     terminal: Option<Format>,
     telemetry: Option<Arc<Telemetry>>,
-    files: HashMap<(Arc<str>, Channel), Option<File>>,
+    files: HashMap<(&'static str, Channel), Option<File>>,
     dropped: Arc<AtomicU64>,
 }
 
@@ -172,7 +172,7 @@ impl Sink {
     fn write(&mut self, line: &Line) {
         if let Some(telemetry) = &self.telemetry {
             let record = logs::record(&line.text, line.channel.name(), &line.place);
-            telemetry.exporter.log(line.component.clone(), record);
+            telemetry.exporter.log(line.component, record);
         }
         let mut text = line.text.clone();
         text.push(b'\n');
@@ -198,7 +198,7 @@ impl Sink {
     fn file(&mut self, line: &Line) -> Option<&mut File> {
         let dir = &self.dir;
         self.files
-            .entry((line.component.clone(), line.channel))
+            .entry((line.component, line.channel))
             .or_insert_with(|| {
                 let suffix = line.channel.name();
                 let path = dir.join(format!("{}_{suffix}.txt", line.component));
@@ -211,7 +211,7 @@ impl Sink {
 fn json_line(line: &Line) -> Vec<u8> {
     let document = serde_json::json!({
         "level": "INFO",
-        "component": &*line.component,
+        "component": line.component,
         "stream": line.channel.name(),
         "message": String::from_utf8_lossy(&line.text),
     });
@@ -224,7 +224,7 @@ pub struct GuestOutput(Arc<Partial>);
 
 struct Partial {
     logs: Logs,
-    component: Arc<str>,
+    component: &'static str,
     channel: Channel,
     tasks: Option<Arc<Tasks>>,
     line: Mutex<Vec<u8>>,
@@ -251,7 +251,7 @@ impl Partial {
             return;
         }
         self.logs.send(Line {
-            component: self.component.clone(),
+            component: self.component,
             channel: self.channel,
             text,
             place: self
@@ -312,7 +312,7 @@ mod tests {
     fn lines_arrive_whole_and_in_order() {
         let dir = tempfile::tempdir().unwrap();
         let logs = Logs::start(dir.path(), None, None).unwrap();
-        let output = logs.stream(&"cart".into(), Channel::Out, &None);
+        let output = logs.stream("cart", Channel::Out, &None);
         output.0.push(b"one\ntw");
         output.0.push(b"o\nthree");
         drop(output);

@@ -58,7 +58,7 @@ const SAMPLED: u32 = 1;
 pub struct Exporter {
     settings: Settings,
     spans: Queue<Box<Ended>>,
-    logs: Queue<(Arc<str>, LogRecord)>,
+    logs: Queue<(&'static str, LogRecord)>,
     /// The newest metrics, until they are sent.
     metrics: Mutex<Option<Vec<ScopeMetrics>>>,
     /// There are new ones.
@@ -166,7 +166,7 @@ impl Exporter {
     }
 
     /// Takes a record of a component's log.
-    pub fn log(&self, component: Arc<str>, record: LogRecord) {
+    pub fn log(&self, component: &'static str, record: LogRecord) {
         let more = [(component, record)];
         self.dropped(self.logs.push(more, &self.settings));
     }
@@ -347,7 +347,7 @@ impl Exporter {
         let dispatcher = self.dispatcher.get().and_then(Weak::upgrade);
         let dispatcher = dispatcher.context("the application does not serve")?;
         let answer = async {
-            let answer = dispatcher.chained(component, request.map(full)).await;
+            let answer = dispatcher.chained(component, request.map(full), None).await;
             let (head, body) = answer.into_parts();
             // An instance counts as busy until its body is read.
             let _ = body.collect().await;
@@ -358,9 +358,9 @@ impl Exporter {
     }
 
     fn trace_request(&self, spans: SpanList) -> ExportTraceServiceRequest {
-        let mut by_component: BTreeMap<Arc<str>, Vec<Span>> = BTreeMap::new();
+        let mut by_component: BTreeMap<&'static str, Vec<Span>> = BTreeMap::new();
         for span in spans {
-            let component = span.component.clone();
+            let component = span.component;
             by_component
                 .entry(component)
                 .or_default()
@@ -369,7 +369,7 @@ impl Exporter {
         let resource_spans = by_component
             .into_iter()
             .map(|(component, spans)| ResourceSpans {
-                resource: Some(self.resource(Some(&component))),
+                resource: Some(self.resource(Some(component))),
                 scope_spans: vec![ScopeSpans {
                     scope: Some(instrumentation()),
                     spans,
@@ -382,15 +382,15 @@ impl Exporter {
         }
     }
 
-    fn logs_request(&self, records: Vec<(Arc<str>, LogRecord)>) -> ExportLogsServiceRequest {
-        let mut by_component: BTreeMap<Arc<str>, Vec<LogRecord>> = BTreeMap::new();
+    fn logs_request(&self, records: Vec<(&'static str, LogRecord)>) -> ExportLogsServiceRequest {
+        let mut by_component: BTreeMap<&'static str, Vec<LogRecord>> = BTreeMap::new();
         for (component, record) in records {
             by_component.entry(component).or_default().push(record);
         }
         let resource_logs = by_component
             .into_iter()
             .map(|(component, log_records)| ResourceLogs {
-                resource: Some(self.resource(Some(&component))),
+                resource: Some(self.resource(Some(component))),
                 scope_logs: vec![ScopeLogs {
                     scope: Some(instrumentation()),
                     log_records,

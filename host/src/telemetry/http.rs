@@ -3,31 +3,35 @@
 use super::context;
 use super::trace::{Scope, Sending, Span, Tracing};
 use crate::router::Match;
-use http::{HeaderMap, Method, Request, Response, header};
+use http::{HeaderMap, HeaderName, Method, Request, Response, header};
 use opentelemetry::trace::SpanKind;
 use std::sync::Arc;
 
 /// What is said of a request that asks to be traced, for who samples traces afterwards.
 const ASKED: &str = "souk.trace.asked";
+/// What a service calls a request, in its answer too.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// What exporters say they are begins so, by the standard.
 const EXPORTERS: &str = "OTel-OTLP-Exporter-";
 
 /// The span of a request that a component answers. What it sends on says whose it is from now on.
 pub fn server<B>(
     tracing: &Arc<Tracing>,
-    component: &Arc<str>,
+    component: &'static str,
     route: &Match,
+    caller: Option<&Scope>,
     request: &mut Request<B>,
 ) -> Span {
     let method = known(request.method());
     let name = [method, " ", &*route.target.route];
-    let mut span = match request.extensions().get::<Scope>() {
+    let mut span = match caller {
         Some(caller) => caller.of(component).span(SpanKind::Server, &name),
         None if brings_telemetry(request) => Scope::default().span(SpanKind::Server, &name),
         None => {
-            let place = tracing.arrive(component, request.headers());
+            let asked = context::asks(request.headers());
+            let place = tracing.arrive(component, request.headers(), asked);
             let mut span = place.root(SpanKind::Server, &name);
-            if context::asks(request.headers()) {
+            if asked {
                 span.set(ASKED, true);
             }
             span
@@ -56,7 +60,7 @@ pub fn answered<B>(span: &mut Span, response: &Response<B>) {
     }
     let status = response.status();
     span.set("http.response.status_code", i64::from(status.as_u16()));
-    if let Some(id) = text(response.headers(), "x-request-id") {
+    if let Some(id) = text(response.headers(), &REQUEST_ID) {
         span.set("request_id", id);
     }
     if status.is_server_error() {
@@ -72,32 +76,22 @@ pub fn client<B>(sending: &Sending, request: &mut Request<B>, chained: Option<&s
     if span.is_traced() {
         span.set("http.request.method", method);
         let uri = request.uri();
-        let port = uri.port();
+        let scheme = uri.scheme_str().unwrap_or_default();
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
         // Without what may be a secret: the user and the query.
-        span.set_joined(
-            "url.full",
-            &[
-                uri.scheme_str().unwrap_or_default(),
-                "://",
-                uri.host().unwrap_or_default(),
-                if port.is_some() { ":" } else { "" },
-                port.as_ref().map_or("", |port| port.as_str()),
-                uri.path(),
-            ],
-        );
+        let server = authority.rsplit('@').next().unwrap_or_default();
+        span.set_joined("url.full", &[scheme, "://", server, uri.path()]);
         address(&mut span, request);
         if let Some(component) = chained {
             span.set("peer.service", component);
         }
     }
-    let scope = span.scope();
     // Within the process whoever takes it writes it.
     if chained.is_none()
-        && let Some(context) = scope.context()
+        && let Some(context) = span.scope().context()
     {
         context.write(request.headers_mut());
     }
-    request.extensions_mut().insert(scope);
     span
 }
 
@@ -128,6 +122,9 @@ fn brings_telemetry<B>(request: &Request<B>) -> bool {
     let takes_telemetry = ["/v1/traces", "/v1/logs", "/v1/metrics"]
         .iter()
         .any(|end| path.ends_with(end));
-    let agent = text(request.headers(), &header::USER_AGENT).unwrap_or_default();
-    takes_telemetry && agent.starts_with(EXPORTERS) && !context::asks(request.headers())
+    let is_exporter = || {
+        let agent = text(request.headers(), &header::USER_AGENT);
+        agent.is_some_and(|agent| agent.starts_with(EXPORTERS))
+    };
+    takes_telemetry && is_exporter() && !context::asks(request.headers())
 }

@@ -38,13 +38,17 @@ pub const COMPONENT: &str = "component";
 pub struct Metrics {
     provider: SdkMeterProvider,
     process: Meter,
-    components: BTreeMap<Arc<str>, Arc<Requests>>,
+    components: BTreeMap<&'static str, Arc<Requests>>,
     refused: Counter<u64>,
 }
 
 impl Metrics {
     /// Metrics of the process and of these components, handed over once an interval.
-    pub fn new(interval: Duration, exporter: Arc<Exporter>, components: &[Arc<str>]) -> Arc<Self> {
+    pub fn new(
+        interval: Duration,
+        exporter: Arc<Exporter>,
+        components: &[&'static str],
+    ) -> Arc<Self> {
         let reader = PeriodicReader::builder(HandOver(exporter)).with_interval(interval);
         let bounded = |_: &Instrument| {
             let bounded = Stream::builder().with_cardinality_limit(MAX_SERIES);
@@ -56,7 +60,7 @@ impl Metrics {
             .build();
         let process = provider.meter("souk");
         watch_process(&process);
-        let of = |id: &Arc<str>| (id.clone(), Arc::new(Requests::of(id, &provider)));
+        let of = |id: &&'static str| (*id, Arc::new(Requests::of(id, &provider)));
         Arc::new(Self {
             components: components.iter().map(of).collect(),
             refused: process
@@ -162,8 +166,8 @@ pub struct Requests {
 }
 
 impl Requests {
-    fn of(component: &Arc<str>, provider: &SdkMeterProvider) -> Self {
-        let component = KeyValue::new(COMPONENT, StringValue::from(component.clone()));
+    fn of(component: &'static str, provider: &SdkMeterProvider) -> Self {
+        let component = KeyValue::new(COMPONENT, component);
         let scope = InstrumentationScope::builder("souk").with_attributes([component]);
         let meter = provider.meter_with_scope(scope.build());
         let durations = |name, description| {

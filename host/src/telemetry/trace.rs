@@ -4,7 +4,7 @@
 //! known whether it failed or took long. It is exported when it was sampled to begin with, when something in it failed, or when
 //! it took longer than [`SLOW`]; else it is forgotten. Work that goes on after the answer shares its fate.
 
-use super::context::{self, TraceContext};
+use super::context::TraceContext;
 use super::details::{Details, MAX_TEXT, Value, beginning};
 use super::exporter::Exporter;
 use super::settings::Sampler;
@@ -27,6 +27,8 @@ const MAX_SAID_OF_ONE: usize = 256;
 const PART: usize = 64;
 /// Spans that were forgotten and wait to be used again, whose memory need not be asked for.
 const MAX_SPARE: usize = 512;
+/// A request gets so many of them at once, so that it seldom has to wait for others that want some.
+const SPARE_PART: usize = 8;
 
 /// Traces, for the whole process.
 pub struct Tracing {
@@ -57,9 +59,13 @@ impl Tracing {
         })
     }
 
-    /// The place of a request from outside: in the trace that its headers name, or in a new one.
-    pub fn arrive(self: &Arc<Self>, component: &Arc<str>, headers: &HeaderMap) -> Scope {
-        let asked = context::asks(headers);
+    /// The place of a request from outside, which may have asked to be traced: in the trace that its headers name, or in a new one.
+    pub fn arrive(
+        self: &Arc<Self>,
+        component: &'static str,
+        headers: &HeaderMap,
+        asked: bool,
+    ) -> Scope {
         let mut came = TraceContext::of(headers).unwrap_or_else(|| {
             let trace = TraceId::from(rand::random::<u128>().max(1));
             TraceContext {
@@ -78,7 +84,7 @@ impl Tracing {
     }
 
     /// A place in a trace that somebody else has begun.
-    pub fn enter(self: &Arc<Self>, component: &Arc<str>, came: TraceContext) -> Scope {
+    pub fn enter(self: &Arc<Self>, component: &'static str, came: TraceContext) -> Scope {
         let span = came.span;
         let trace = Trace {
             came,
@@ -87,11 +93,14 @@ impl Tracing {
             said: AtomicUsize::new(0),
             failed: AtomicBool::new(false),
             forgotten: AtomicBool::new(false),
-            spans: Mutex::new(Spans::Waiting(Vec::new())),
+            spans: Mutex::new(Spans::Waiting {
+                ended: Vec::new(),
+                unused: Vec::new(),
+            }),
         };
         Scope(Some(Place {
             trace: Arc::new(trace),
-            component: component.clone(),
+            component,
             span,
             told: SpanId::INVALID,
         }))
@@ -119,16 +128,16 @@ impl Tracing {
         (number as f64) < self.sampler.ratio * (1_u64 << 63) as f64
     }
 
-    /// A span to be used again, if there is one.
-    fn unused(&self) -> Option<Box<Ended>> {
+    /// Adds spans to be used again, if there are any.
+    fn spare(&self, unused: &mut SpanList) {
         let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        spare.pop()
+        let left = spare.len().saturating_sub(SPARE_PART);
+        unused.extend(spare.drain(left..));
     }
 
     /// Keeps spans to be used again, as far as there is room.
-    fn forget(&self, spans: impl IntoIterator<Item = Box<Ended>>) {
+    fn forget(&self, mut spans: impl Iterator<Item = Box<Ended>>) {
         // Those that are left go when nobody waits for it.
-        let mut spans = spans.into_iter();
         let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
         let left = MAX_SPARE - spare.len();
         spare.extend(spans.by_ref().take(left));
@@ -161,7 +170,10 @@ struct Trace {
 
 enum Spans {
     /// The request has not been answered yet.
-    Waiting(SpanList),
+    Waiting {
+        ended: SpanList,
+        unused: SpanList,
+    },
     Exported,
     Forgotten,
 }
@@ -176,19 +188,19 @@ impl Trace {
         let took = span.end.duration_since(span.start).unwrap_or_default();
         let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *spans {
-            Spans::Forgotten => self.tracing.forget([span]),
+            Spans::Forgotten => {}
             Spans::Exported => self.tracing.exporter.spans(vec![span]),
-            Spans::Waiting(waiting) => {
-                let in_full = waiting.len() >= MAX_WAITING_OF_ONE;
+            Spans::Waiting { ended, unused } => {
+                let in_full = ended.len() >= MAX_WAITING_OF_ONE;
                 // The root says most, and its turn is over at once.
                 if is_root || (!in_full && self.tracing.make_room(1)) {
-                    waiting.push(span);
+                    ended.push(span);
                 } else {
                     self.tracing.exporter.dropped(1);
                 }
                 if is_root {
-                    let waiting = std::mem::take(waiting);
-                    self.release(waiting.len() - 1);
+                    let (ended, unused) = (std::mem::take(ended), std::mem::take(unused));
+                    self.release(ended.len() - 1);
                     let exported =
                         self.came.sampled || self.failed.load(Ordering::Relaxed) || took >= SLOW;
                     self.forgotten.store(!exported, Ordering::Relaxed);
@@ -198,15 +210,32 @@ impl Trace {
                     };
                     drop(spans);
                     match exported {
-                        true => self.tracing.exporter.spans(waiting),
-                        false => self.tracing.forget(waiting),
+                        true => {
+                            self.tracing.exporter.spans(ended);
+                            self.tracing.forget(unused.into_iter());
+                        }
+                        false => self.tracing.forget(ended.into_iter().chain(unused)),
                     }
-                } else if self.came.sampled && waiting.len() >= PART {
-                    let part = std::mem::take(waiting);
+                } else if self.came.sampled && ended.len() >= PART {
+                    let part = std::mem::take(ended);
                     self.release(part.len());
                     self.tracing.exporter.spans(part);
                 }
             }
+        }
+    }
+
+    /// A span to be used again, if there is one.
+    fn unused(&self) -> Option<Box<Ended>> {
+        let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *spans {
+            Spans::Waiting { unused, .. } => {
+                if unused.is_empty() {
+                    self.tracing.spare(unused);
+                }
+                unused.pop()
+            }
+            Spans::Exported | Spans::Forgotten => None,
         }
     }
 
@@ -222,7 +251,7 @@ pub struct Scope(Option<Place>);
 #[derive(Clone)]
 struct Place {
     trace: Arc<Trace>,
-    component: Arc<str>,
+    component: &'static str,
     span: SpanId,
     /// The span of the request that is worked on here, which the component was told with it; none outside of components.
     told: SpanId,
@@ -234,10 +263,10 @@ impl Place {
         let came = &self.trace.came;
         let state = came.state.as_ref();
         let now = self.trace.time(Instant::now());
-        let mut unused = self.trace.tracing.unused();
+        let mut unused = self.trace.unused();
         let details = unused.as_mut().map(|it| std::mem::take(&mut it.details));
         let span = Ended {
-            component: self.component.clone(),
+            component: self.component,
             trace: came.trace,
             sampled: came.sampled,
             // Not the header itself, which holds all that was read with it.
@@ -352,11 +381,8 @@ impl Scope {
     }
 
     /// The same place, as another component sees it.
-    pub fn of(&self, component: &Arc<str>) -> Self {
-        Self(self.0.clone().map(|place| Place {
-            component: component.clone(),
-            ..place
-        }))
+    pub fn of(&self, component: &'static str) -> Self {
+        Self(self.0.clone().map(|place| Place { component, ..place }))
     }
 
     /// The place of a request that this sends. Where the component has said what it is for, that counts: a span of its own, or any other of
@@ -374,7 +400,7 @@ impl Scope {
         }
         match TraceContext::of(headers) {
             Some(said) if said.trace != place.trace.came.trace => {
-                let there = place.trace.tracing.enter(&place.component, said);
+                let there = place.trace.tracing.enter(place.component, said);
                 Sending::Elsewhere(there, self.clone())
             }
             Some(said) if said.span != place.told => Sending::Here(Self(Some(Place {
@@ -438,7 +464,7 @@ struct Open {
 /// Something that has happened.
 pub struct Ended {
     /// What did it.
-    pub component: Arc<str>,
+    pub component: &'static str,
     /// In which trace.
     pub trace: TraceId,
     /// Whether that was sampled to begin with.

@@ -87,6 +87,19 @@ fn a_component_is_the_same_however_its_name_is_written() {
 }
 
 #[test]
+fn a_url_is_told_without_what_may_be_a_secret() {
+    souk_only!();
+    let otlp = Otlp::start();
+    let host = told(&otlp.url).start();
+    host.get("/call/?url=http://ada:secret@hello.spin.internal:80/shown?key=secret");
+    let spans = otlp.trace_with(is_server_of("caller"));
+    let sent = only(&spans, |s| s.kind == SpanKind::Client);
+    assert_eq!(sent.get("url.full"), "http://hello.spin.internal:80/shown");
+    assert_eq!(sent.get("server.address"), "hello.spin.internal");
+    assert_eq!(sent.get("server.port"), "80");
+}
+
+#[test]
 fn a_callers_trace_goes_on_here_and_further() {
     souk_only!();
     let otlp = Otlp::start();
