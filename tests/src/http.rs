@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// For how long a connection is kept that nobody uses: for less than hosts do (30 seconds), or a request may be written into one that is just
 /// being closed, and whoever sends no request twice never learns what became of it.
-const IDLE: Duration = Duration::from_secs(10);
+pub(crate) const IDLE: Duration = Duration::from_secs(10);
 
 /// A client that follows no redirects and waits for 20 seconds at most.
 ///

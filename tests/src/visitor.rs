@@ -1,6 +1,7 @@
 //! Somebody who looks at the shop's pages with a browser that runs no scripts: it keeps cookies, follows redirects and sends forms.
 
 use crate::Shop;
+use crate::http::IDLE;
 use reqwest::blocking::{Client, ClientBuilder, RequestBuilder, Response};
 use reqwest::header::HeaderMap;
 use scraper::{ElementRef, Html, Selector};
@@ -47,6 +48,7 @@ impl Visitor {
     pub fn by(shop: &Shop, client: ClientBuilder) -> Self {
         let client = client
             .timeout(Duration::from_secs(30))
+            .pool_idle_timeout(IDLE)
             .cookie_store(true)
             .build()
             .expect("a client");

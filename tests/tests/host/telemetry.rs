@@ -74,13 +74,18 @@ fn a_chained_request_is_one_trace() {
     }
 }
 
+/// The trace of a request for which `caller` sends one to this URL.
+fn trace_of_call(url: &str) -> Vec<Span> {
+    let otlp = Otlp::start();
+    let host = told(&otlp.url).start();
+    host.get(&format!("/call/?url={url}"));
+    otlp.trace_with(is_server_of("caller"))
+}
+
 #[test]
 fn a_component_is_the_same_however_its_name_is_written() {
     souk_only!();
-    let otlp = Otlp::start();
-    let host = told(&otlp.url).start();
-    host.get("/call/?url=http://Hello.Spin.Internal/");
-    let spans = otlp.trace_with(is_server_of("caller"));
+    let spans = trace_of_call("http://Hello.Spin.Internal/");
     let sent = only(&spans, |s| s.kind == SpanKind::Client);
     assert_eq!(sent.get("peer.service"), "hello");
     assert_eq!(only(&spans, is_server_of("hello")).parent, sent.id);
@@ -89,10 +94,7 @@ fn a_component_is_the_same_however_its_name_is_written() {
 #[test]
 fn a_url_is_told_without_what_may_be_a_secret() {
     souk_only!();
-    let otlp = Otlp::start();
-    let host = told(&otlp.url).start();
-    host.get("/call/?url=http://ada:secret@hello.spin.internal:80/shown?key=secret");
-    let spans = otlp.trace_with(is_server_of("caller"));
+    let spans = trace_of_call("http://ada:secret@hello.spin.internal:80/shown?key=secret");
     let sent = only(&spans, |s| s.kind == SpanKind::Client);
     assert_eq!(sent.get("url.full"), "http://hello.spin.internal:80/shown");
     assert_eq!(sent.get("server.address"), "hello.spin.internal");
