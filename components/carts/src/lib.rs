@@ -15,7 +15,6 @@ mod sweep;
 mod token;
 
 use souk_chassis::{Operation, Problem, Routes, Service, delete, gauges, get, post, put};
-use spin_sdk::http::{IntoResponse, Request};
 
 use api::NewQuantity;
 use domain::view::CartView;
@@ -23,11 +22,7 @@ use domain::view::CartView;
 /// The service.
 pub static SERVICE: Service = Service::private("carts", routes);
 
-/// Where Spin hands over a request. (The export has a name that only a Wasm linker takes, hence the condition.)
-#[cfg_attr(target_family = "wasm", spin_sdk::http_service)]
-pub async fn handle(request: Request) -> impl IntoResponse {
-    SERVICE.serve(request).await
-}
+souk_chassis::export!(SERVICE);
 
 fn routes() -> Routes {
     Routes::new("Shopping carts, of accounts and of guests.")

@@ -16,7 +16,6 @@ mod store;
 use souk_chassis::page::Part;
 use souk_chassis::{Page, Routes, Service, gauges, get, post};
 use souk_events::Event;
-use spin_sdk::http::{IntoResponse, Request};
 
 use api::{EventFilter, LetterFilter, Replay};
 use domain::{DeadLetter, HeldBack, Logged, Standing};
@@ -25,11 +24,7 @@ use store::Appended;
 /// The service.
 pub static SERVICE: Service = Service::private("events", routes).afterwards(delivery::nudge);
 
-/// Where Spin hands over a request. (The export has a name that only a Wasm linker takes, hence the condition.)
-#[cfg_attr(target_family = "wasm", spin_sdk::http_service)]
-pub async fn handle(request: Request) -> impl IntoResponse {
-    SERVICE.serve(request).await
-}
+souk_chassis::export!(SERVICE);
 
 fn routes() -> Routes {
     Routes::new("The message broker: a durable log, subscriptions, retries, dead letters.")

@@ -53,16 +53,11 @@ use axum::middleware::from_fn;
 use axum::routing::any;
 use souk_chassis::{Routes, Service, get, put};
 use souk_client::NewFaults;
-use spin_sdk::http::{IntoResponse, Request};
 
 /// The gateway, as a service like the others.
 pub static SERVICE: Service = Service::public("gateway", routes).afterwards(ticker::nudge);
 
-/// Where Spin hands over a request. (The export has a name that only a Wasm linker takes, hence the condition.)
-#[cfg_attr(target_family = "wasm", spin_sdk::http_service)]
-pub async fn handle(request: Request) -> impl IntoResponse {
-    SERVICE.serve(request).await
-}
+souk_chassis::export!(SERVICE);
 
 fn routes() -> Routes {
     Routes::new("The shop as a whole.")

@@ -10,7 +10,6 @@ mod store;
 
 use souk_chassis::page::Part;
 use souk_chassis::{Page, Routes, Service, gauges, get, post, put};
-use spin_sdk::http::{IntoResponse, Request};
 
 use domain::{
     Adjustment, Audit, Entry, Hold, Level, LevelFilter, NewLevel, NewReservation, Reservation,
@@ -21,11 +20,7 @@ use store::OUTBOX;
 pub static SERVICE: Service = Service::private("inventory", routes)
     .afterwards(|context, method| OUTBOX.nudge(context, method));
 
-/// Where Spin hands over a request. (The export has a name that only a Wasm linker takes, hence the condition.)
-#[cfg_attr(target_family = "wasm", spin_sdk::http_service)]
-pub async fn handle(request: Request) -> impl IntoResponse {
-    SERVICE.serve(request).await
-}
+souk_chassis::export!(SERVICE);
 
 fn routes() -> Routes {
     Routes::new("Stock levels, reservations and the stock ledger.")

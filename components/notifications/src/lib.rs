@@ -17,7 +17,6 @@ mod store;
 mod templates;
 
 use souk_chassis::{Page, Routes, Service, gauges, get, post};
-use spin_sdk::http::{IntoResponse, Request};
 
 use domain::{DeliveryFilter, DeliveryView, Filter, Notification};
 
@@ -25,11 +24,7 @@ use domain::{DeliveryFilter, DeliveryView, Filter, Notification};
 pub static SERVICE: Service =
     Service::private("notifications", routes).afterwards(background::afterwards);
 
-/// Where Spin hands over a request. (The export has a name that only a Wasm linker takes, hence the condition.)
-#[cfg_attr(target_family = "wasm", spin_sdk::http_service)]
-pub async fn handle(request: Request) -> impl IntoResponse {
-    SERVICE.serve(request).await
-}
+souk_chassis::export!(SERVICE);
 
 fn routes() -> Routes {
     Routes::new("Confirmations, receipts and shipping updates: inbox, e-mail, webhook.")

@@ -15,7 +15,6 @@ mod stream;
 
 use souk_chassis::page::Part;
 use souk_chassis::{Page, Routes, Service, gauges, get, post};
-use spin_sdk::http::{IntoResponse, Request};
 
 use domain::ops::{SagaHistory, SagaView, Sales, SalesFilter};
 use domain::placing::NewOrder;
@@ -26,11 +25,7 @@ use store::OUTBOX;
 pub static SERVICE: Service =
     Service::private("orders", routes).afterwards(|context, method| OUTBOX.nudge(context, method));
 
-/// Where Spin hands over a request. (The export has a name that only a Wasm linker takes, hence the condition.)
-#[cfg_attr(target_family = "wasm", spin_sdk::http_service)]
-pub async fn handle(request: Request) -> impl IntoResponse {
-    SERVICE.serve(request).await
-}
+souk_chassis::export!(SERVICE);
 
 fn routes() -> Routes {
     Routes::new("Orders, their history and status, and the checkout.")

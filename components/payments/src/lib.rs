@@ -14,7 +14,6 @@ mod provider;
 mod store;
 
 use souk_chassis::{Page, Routes, Service, gauges, get, post};
-use spin_sdk::http::{IntoResponse, Request};
 
 use api::OfOrder;
 use card::{Card, CardToken};
@@ -25,11 +24,7 @@ use store::OUTBOX;
 pub static SERVICE: Service =
     Service::private("payments", routes).afterwards(operations::afterwards);
 
-/// Where Spin hands over a request. (The export has a name that only a Wasm linker takes, hence the condition.)
-#[cfg_attr(target_family = "wasm", spin_sdk::http_service)]
-pub async fn handle(request: Request) -> impl IntoResponse {
-    SERVICE.serve(request).await
-}
+souk_chassis::export!(SERVICE);
 
 fn routes() -> Routes {
     Routes::new("Authorizations, captures, voids and refunds, through a pluggable provider.")

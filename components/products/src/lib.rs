@@ -10,7 +10,6 @@ mod store;
 
 use souk_chassis::page::Part;
 use souk_chassis::{Page, Routes, Service, delete, gauges, get, patch, post, put};
-use spin_sdk::http::{IntoResponse, Request};
 
 use domain::{Category, CategoryBody, Filter, NewProduct, PastPrice, Product, ProductChange};
 use store::OUTBOX;
@@ -19,11 +18,7 @@ use store::OUTBOX;
 pub static SERVICE: Service = Service::private("products", routes)
     .afterwards(|context, method| OUTBOX.nudge(context, method));
 
-/// Where Spin hands over a request. (The export has a name that only a Wasm linker takes, hence the condition.)
-#[cfg_attr(target_family = "wasm", spin_sdk::http_service)]
-pub async fn handle(request: Request) -> impl IntoResponse {
-    SERVICE.serve(request).await
-}
+souk_chassis::export!(SERVICE);
 
 fn routes() -> Routes {
     Routes::new("Listings, descriptions, prices, categories and search.")

@@ -13,7 +13,6 @@ mod store;
 mod watch;
 
 use souk_chassis::{Routes, Service, delete, get, post, put};
-use spin_sdk::http::{IntoResponse, Request};
 
 use domain::{Filter, Instance, Instances, Registration};
 
@@ -21,11 +20,7 @@ use domain::{Filter, Instance, Instances, Registration};
 pub static SERVICE: Service =
     Service::private("registry", routes).afterwards(|_, _| background::nudge());
 
-/// Where Spin hands over a request. (The export has a name that only a Wasm linker takes, hence the condition.)
-#[cfg_attr(target_family = "wasm", spin_sdk::http_service)]
-pub async fn handle(request: Request) -> impl IntoResponse {
-    SERVICE.serve(request).await
-}
+souk_chassis::export!(SERVICE);
 
 fn routes() -> Routes {
     Routes::new("Where the instances of services are, and which of them are well.")

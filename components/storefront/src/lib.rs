@@ -30,7 +30,6 @@ use axum::Router;
 use axum::middleware::{from_fn, map_response};
 use axum::routing::{get, post};
 use souk_chassis::{Routes, Service};
-use spin_sdk::http::{IntoResponse, Request};
 
 use pages::{
     account, addresses, cart, catalogue, checkout, console, entrance, notifications, orders,
@@ -39,11 +38,7 @@ use pages::{
 /// The service.
 pub static SERVICE: Service = Service::public("storefront", routes);
 
-/// Where Spin hands over a request. (The export has a name that only a Wasm linker takes, hence the condition.)
-#[cfg_attr(target_family = "wasm", spin_sdk::http_service)]
-pub async fn handle(request: Request) -> impl IntoResponse {
-    SERVICE.serve(request).await
-}
+souk_chassis::export!(SERVICE);
 
 fn routes() -> Routes {
     Routes::new("The shop's pages.")

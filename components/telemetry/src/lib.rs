@@ -17,7 +17,6 @@ mod otlp;
 mod store;
 
 use souk_chassis::{Routes, Service, get, post};
-use spin_sdk::http::{IntoResponse, Request};
 
 use domain::asked::{
     Edges, LogFilter, Logs, MeasureFilter, Measures, Point, PointFilter, Summary, Trace,
@@ -29,11 +28,7 @@ use souk_chassis::Page;
 /// The service.
 pub static SERVICE: Service = Service::private("telemetry", routes);
 
-/// Where Spin hands over a request. (The export has a name that only a Wasm linker takes, hence the condition.)
-#[cfg_attr(target_family = "wasm", spin_sdk::http_service)]
-pub async fn handle(request: Request) -> impl IntoResponse {
-    SERVICE.serve(request).await
-}
+souk_chassis::export!(SERVICE);
 
 fn routes() -> Routes {
     Routes::new("Traces, logs and metrics: taken by OTLP, searched by operators, scraped by Prometheus.")

@@ -20,7 +20,6 @@ use domain::{
 };
 use souk_access::Jwks;
 use souk_chassis::{Page, Routes, Service, delete, gauges, get, patch, post, put};
-use spin_sdk::http::{IntoResponse, Request};
 
 use store::OUTBOX;
 
@@ -28,11 +27,7 @@ use store::OUTBOX;
 pub static SERVICE: Service =
     Service::private("users", routes).afterwards(|context, method| OUTBOX.nudge(context, method));
 
-/// Where Spin hands over a request. (The export has a name that only a Wasm linker takes, hence the condition.)
-#[cfg_attr(target_family = "wasm", spin_sdk::http_service)]
-pub async fn handle(request: Request) -> impl IntoResponse {
-    SERVICE.serve(request).await
-}
+souk_chassis::export!(SERVICE);
 
 /// How long it takes to work on a password, in milliseconds: nobody's processor is kept busy for an answer that comes too late.
 const PASSWORD_MS: u32 = 50;

@@ -4,15 +4,10 @@
 //!
 //! ```no_run
 //! use souk_chassis::{Context, Problem, Routes, Service, get};
-//! use spin_sdk::http::{IntoResponse, Request};
 //!
 //! pub static SERVICE: Service = Service::private("greetings", routes);
 //!
-//! // The export has a name that only a Wasm linker takes, hence the condition: so `cargo test` works natively.
-//! #[cfg_attr(target_family = "wasm", spin_sdk::http_service)]
-//! pub async fn handle(request: Request) -> impl IntoResponse {
-//!     SERVICE.serve(request).await
-//! }
+//! souk_chassis::export!(SERVICE);
 //!
 //! fn routes() -> Routes {
 //!     Routes::new("Greetings.").route(get("/api/greetings", greet).summary("A greeting").for_services())

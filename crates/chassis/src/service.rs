@@ -19,6 +19,30 @@ use crate::problem::{self, Problem};
 use crate::routes::Routes;
 use crate::wire;
 
+/// Makes a [`Service`] what the component exports: where Spin hands over requests.
+///
+/// It does what `#[spin_sdk::http_service]` does, but hands over a request as it is, for [`wire`](crate::wire) to read.
+#[macro_export]
+macro_rules! export {
+    ($service:ident) => {
+        // The export has a name that only a Wasm linker takes, hence the condition: so `cargo test` works natively.
+        #[cfg(target_family = "wasm")]
+        mod exported {
+            use ::spin_sdk::wasip3::exports::http::handler::Guest;
+            use ::spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
+
+            struct Component;
+            ::spin_sdk::wasip3::http::service::export!(Component);
+
+            impl Guest for Component {
+                async fn handle(request: Request) -> Result<Response, ErrorCode> {
+                    super::$service.serve(request).await
+                }
+            }
+        }
+    };
+}
+
 /// A service: its name, its routes, and whom it believes. Meant to be a `static`.
 pub struct Service {
     name: &'static str,
@@ -59,12 +83,10 @@ impl Service {
     }
 
     /// Answers a request as it comes from Spin.
-    pub async fn serve(
-        &self,
-        request: spin_sdk::http::Request,
-    ) -> Result<types::Response, ErrorCode> {
+    pub async fn serve(&self, request: types::Request) -> Result<types::Response, ErrorCode> {
         log::start();
-        let response = self.answer(wire::request_from_host(request)).await;
+        let request = wire::request_from_host(request)?;
+        let response = self.answer(request).await;
         wire::response_to_host(response)
     }
 

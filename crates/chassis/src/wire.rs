@@ -1,7 +1,7 @@
 //! Between `wasi:http` and the `http` crate's types, with as few calls to the host and copies as it takes.
 //!
-//! The SDK's own conversions always open a stream for the body and copy what passes through it. Here an empty body opens
-//! none, and a body that came from the host and is sent on unread ([`HostBody`]) never enters the component at all.
+//! The SDK's own conversions always open a stream for the body and copy what passes through it, and make room for headers one by one. Here
+//! an empty body opens none, and a body that came from the host and is sent on unread ([`HostBody`]) never enters the component at all.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::http::{Extensions, Request, Response};
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, Uri};
 use http_body::{Body as _, Frame};
 use spin_sdk::wasip3;
 use spin_sdk::wasip3::http::types::{self, ErrorCode, Fields, Scheme};
@@ -79,16 +79,22 @@ impl http_body::Body for HostBody {
     }
 }
 
-/// Makes of a request as the SDK hands it over one whose body can be passed on unread.
-pub fn request_from_host(request: spin_sdk::http::Request) -> Request<Body> {
-    let (mut parts, mut body) = request.into_parts();
-    let unread = body
-        .take_unstarted()
-        .filter(|_| may_have_body(&parts.method, &parts.headers));
-    let (body, extensions) =
-        body_and_handle(unread.map(|request| HostBody::new(State::Request(request))));
-    parts.extensions = extensions;
-    Request::from_parts(parts, body)
+/// Reads a request that has arrived. Its URI is what was asked for, without where: services know that otherwise.
+pub fn request_from_host(request: types::Request) -> Result<Request<Body>, ErrorCode> {
+    let method =
+        Method::try_from(request.get_method()).map_err(|_| ErrorCode::HttpRequestMethodInvalid)?;
+    let uri = Uri::try_from(request.get_path_with_query().unwrap_or_default())
+        .map_err(|_| ErrorCode::HttpRequestUriInvalid)?;
+    let headers = headers_from_host(request.get_headers())?;
+
+    let body = may_have_body(&method, &headers).then(|| HostBody::new(State::Request(request)));
+    let (body, extensions) = body_and_handle(body);
+    let mut arrived = Request::new(body);
+    *arrived.method_mut() = method;
+    *arrived.uri_mut() = uri;
+    *arrived.headers_mut() = headers;
+    *arrived.extensions_mut() = extensions;
+    Ok(arrived)
 }
 
 /// Reads a response that has arrived.
