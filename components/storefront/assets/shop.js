@@ -1,7 +1,15 @@
 "use strict";
 // Makes some pages handier; none needs it.
 
-document.documentElement.classList.add("script");
+const root = document.documentElement;
+root.classList.add("script");
+
+// The next page may take a moment: a line at the top says that it is on its way, until it comes or is not wanted any more.
+globalThis.navigation?.addEventListener("navigate", (event) => {
+  if (event.hashChange || event.downloadRequest !== null) return;
+  root.classList.add("on-its-way");
+  event.signal.addEventListener("abort", () => root.classList.remove("on-its-way"));
+});
 
 // A stepper for each quantity. In the cart a changed quantity is sent by itself.
 for (const label of document.querySelectorAll(".quantity")) {
@@ -165,6 +173,7 @@ for (const form of document.querySelectorAll("form[method=post]")) {
 // A page that the browser brings back as it was left can be used again.
 addEventListener("pageshow", (event) => {
   if (!event.persisted) return;
+  root.classList.remove("on-its-way");
   for (const form of document.querySelectorAll("form[method=post]")) {
     delete form.dataset.sent;
     form.querySelector("[aria-busy]")?.removeAttribute("aria-busy");

@@ -149,6 +149,11 @@ fn every_page_is_accessible_when_something_is_wrong() {
 }
 
 #[test]
+fn a_page_that_takes_a_while_is_seen_to_be_on_its_way() {
+    play("slowPage", 3);
+}
+
+#[test]
 fn pages_can_be_read_without_their_style() {
     play("withoutStyle", 3);
 }

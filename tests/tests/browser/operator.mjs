@@ -276,11 +276,9 @@ const scenes = {
     const order = await placed(token);
     for (let count = 0; count < 3; count++) await placed(token);
     // One checkout comes as far as the payment, whose provider is late, and then not further.
-    const unfinished = placed(token, LATE);
-    await page.waitForTimeout(500);
+    const { id } = await placed(token, LATE);
     const notPaid = { from: "orders", to: "payments", error_percent: 100, seconds: 600 };
     await haveFail(notTaken, notPaid);
-    const { id } = await unfinished;
     await haveFail(notTaken, notPaid, { from: "gateway", to: "inventory", error_percent: 100, seconds: 600 });
     await failToBeThere(REQUESTS);
     await haveFail(notTaken, notPaid);

@@ -410,6 +410,53 @@ const scenes = {
     await look(page, { "away-search": "/?q=tea", "away-product": `/products/${first.id}`, "away-cart": "/cart" });
   },
 
+  // Where the next page takes a while something says that it is on its way, until it comes or is not wanted any more.
+  async slowPage() {
+    const page = await visitor();
+    let letGo;
+    const held = new Promise((resolve) => (letGo = resolve));
+    // Who has left does not care any more whether it comes.
+    await page.route("**/products/*", async (route) => {
+      await held;
+      await route.continue().catch(() => {});
+    });
+    // Playwright gets no answer from a page that awaits the next one, so the page itself has to say when it is seen.
+    const seen = [];
+    await page.route("/seen", (route) => {
+      seen.shift()();
+      return route.fulfill();
+    });
+    const go = async (after) => {
+      const isSeen = new Promise((resolve) => seen.push(resolve));
+      await page.evaluate((after) => {
+        const look = setInterval(async () => {
+          const { content, visibility } = getComputedStyle(document.documentElement, "::before");
+          if (content === "none" || visibility !== "visible") return;
+          clearInterval(look);
+          await fetch("/seen");
+          if (after === "stay") stop();
+        }, 20);
+      }, after);
+      await page.locator(".card a").first().click({ noWaitAfter: true });
+      await isSeen;
+    };
+    const line = () => page.evaluate(() => getComputedStyle(document.documentElement, "::before").content);
+
+    await page.goto("/");
+    assert.equal(await line(), "none");
+    await go("stay");
+    await page.waitForFunction(() => getComputedStyle(document.documentElement, "::before").content === "none");
+    await go("leave");
+    letGo();
+    await page.getByRole("button", { name: "Add to cart" }).waitFor();
+    assert.equal(await line(), "none");
+    // Nor is it there on a page that the browser brings back as it was left.
+    await page.goBack();
+    await page.locator(".card a").first().waitFor();
+    assert.equal(await line(), "none");
+    noComplaints(page);
+  },
+
   // Everything can be read in its order where the style sheet does not come.
   async withoutStyle() {
     const page = await visitor();
