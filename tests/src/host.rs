@@ -1,6 +1,6 @@
 //! Starts and stops a host process.
 
-use crate::http::{Reply, client};
+use crate::http::{Reply, client, eventually};
 use crate::{on_spin, repo, unique};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -294,6 +294,15 @@ impl Host {
     /// `host:port` it listens on.
     pub fn address(&self) -> &str {
         self.url.trim_start_matches("http://")
+    }
+
+    /// What it has written when this is a part of it, which may be a little after the answer.
+    ///
+    /// # Panics
+    /// When it is not for 30 seconds.
+    pub fn says(&self, text: &str) -> String {
+        eventually(text, || self.output().contains(text));
+        self.output()
     }
 
     /// What it has written so far.

@@ -164,6 +164,19 @@ impl Shop {
         Reply::to(self.admin(method, path).json(body))
     }
 
+    /// The answer to a PUT of the administrator. A service that is asked for the first time makes its database first, which takes the longer the
+    /// busier the disk is: whoever finds it not ready asks again.
+    fn admin_put(&self, path: &str, body: &Value) -> Reply {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let reply = self.admin_send("PUT", path, body);
+            if !matches!(reply.status, 503 | 504) || Instant::now() > deadline {
+                return reply;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
     /// An access token of the administrator.
     ///
     /// # Panics
@@ -205,7 +218,7 @@ impl Shop {
     /// When the shop refuses.
     pub fn put_category(&self, slug: &str, name: &str) {
         let body = json!({"name": name, "position": 1});
-        let reply = self.admin_send("PUT", &format!("/api/categories/{slug}"), &body);
+        let reply = self.admin_put(&format!("/api/categories/{slug}"), &body);
         assert!(matches!(reply.status, 200 | 201), "{}", reply.text);
     }
 
@@ -249,7 +262,7 @@ impl Shop {
     /// When the shop refuses.
     pub fn set_stock(&self, product: &str, on_hand: i64) {
         let path = format!("/api/inventory/{product}");
-        let reply = self.admin_send("PUT", &path, &json!({"on_hand": on_hand}));
+        let reply = self.admin_put(&path, &json!({"on_hand": on_hand}));
         assert_eq!(reply.status, 200, "{}", reply.text);
     }
 

@@ -113,7 +113,7 @@ fn rests(site: &Site, visitor: &mut Caller) -> bool {
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| visit(visitor, &done));
-        let deadline = Instant::now() + Duration::from_secs(15);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while !site.unrest().is_empty() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(200));
         }

@@ -1,10 +1,8 @@
 //! The subcommands do what they say, and say what they do not do.
 
-use std::time::Duration;
-
 use souk_tests::{Cluster, Reply, eventually, souk_only};
 
-use crate::load::while_reading;
+use crate::load::{self, while_reading};
 
 #[test]
 fn an_instance_that_hangs_is_down_until_it_goes_on() {
@@ -27,13 +25,15 @@ fn a_service_gets_more_instances_and_fewer() {
     souk_only!();
     let cluster = Cluster::start();
     cluster.shop.product_with_stock(1, 450);
-    let answers = while_reading(&cluster.shop, || {
+    let answers = while_reading(&cluster.shop, 100, || {
         cluster.run("scale products 3");
         assert_eq!(cluster.listed()["products"], ["up", "up", "up"]);
-        std::thread::sleep(Duration::from_secs(2));
+        eventually("all three answer", || {
+            load::read(&cluster.shop, 20).by_instance.len() == 3
+        });
         cluster.run("scale products 1");
     });
-    answers.expect_no_failure(100);
+    answers.expect_no_failure();
     assert_eq!(answers.by_instance.len(), 3);
     assert_eq!(cluster.listed()["products"], ["up"]);
 }

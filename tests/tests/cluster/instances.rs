@@ -17,12 +17,12 @@ fn a_killed_instance_is_not_missed_and_takes_its_share_again() {
     let cluster = Cluster::start();
     let shop = &cluster.shop;
     shop.product_with_stock(10, 450);
-    let answers = while_reading(shop, || {
+    let answers = while_reading(shop, 300, || {
         thread::sleep(Duration::from_secs(1));
         cluster.run("kill products-1");
         thread::sleep(Duration::from_secs(4));
     });
-    answers.expect_no_failure(300);
+    answers.expect_no_failure();
     assert_eq!(cluster.status("products-1", 3), "dead");
 
     cluster.run("restart products-1");
@@ -41,10 +41,10 @@ fn a_rolling_restart_fails_no_order() {
     let product = shop.product_with_stock(100_000, 450);
     let customers: Vec<Customer<'_>> = (0..4).map(|_| shop.customer()).collect();
     let before = ["orders-1", "orders-2"].map(|it| cluster.status(it, 1));
-    let answers = while_buying(&customers, &product, || {
+    let answers = while_buying(&customers, &product, 50, || {
         cluster.run("restart orders");
     });
-    answers.expect_no_failure(50);
+    answers.expect_no_failure();
     let after = ["orders-1", "orders-2"].map(|it| cluster.status(it, 1));
     assert!(before.iter().all(|pid| !after.contains(pid)), "{after:?}");
 
@@ -64,7 +64,7 @@ fn the_registry_may_be_away_and_may_have_forgotten_everything() {
     customers[0].buy(&[(&product, 1)]);
     let all = cluster.listed();
     assert_eq!(all["products"], ["up", "up"], "{all:?}");
-    let answers = while_buying(&customers, &product, || {
+    let answers = while_buying(&customers, &product, 50, || {
         cluster.run("kill registry");
         thread::sleep(Duration::from_secs(6));
         for file in ["registry.db", "registry.db-wal", "registry.db-shm"] {
@@ -75,6 +75,6 @@ fn the_registry_may_be_away_and_may_have_forgotten_everything() {
         eventually("all are listed again", || cluster.listed() == all);
         assert!(restarted.elapsed() < LEASE, "{:?}", restarted.elapsed());
     });
-    answers.expect_no_failure(50);
-    while_reading(shop, || thread::sleep(Duration::from_secs(2))).expect_no_failure(100);
+    answers.expect_no_failure();
+    while_reading(shop, 100, || thread::sleep(Duration::from_secs(2))).expect_no_failure();
 }

@@ -32,7 +32,7 @@ fn it_is_a_whole_shop_whose_instances_share_the_work() {
         load::read(shop, 200).by_instance.len() == 2
     });
     let answers = load::read(shop, 200);
-    answers.expect_no_failure(200);
+    answers.expect_no_failure();
     assert_eq!(answers.by_instance.len(), 2, "{answers:?}");
     assert!(
         answers

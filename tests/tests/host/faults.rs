@@ -61,7 +61,7 @@ fn what_a_rule_names_fails_while_the_file_says_so() {
         assert_eq!(faulty.chained(), "503 ");
         std::thread::sleep(Duration::from_millis(60));
     }
-    let output = faulty.host.output();
+    let output = faulty.host.says("--faults");
     assert_eq!(output.matches("--faults").count(), 1, "{output}");
     std::fs::remove_file(&faulty.file).unwrap();
     eventually("the fault is over", || faulty.chained() == HELLO);
@@ -87,7 +87,7 @@ fn requests_over_the_network_are_named_by_host_and_port() {
 #[test]
 fn latency_delays_and_a_black_hole_answers_nobody() {
     souk_only!();
-    let faulty = Faulty::start("--request-timeout 1s");
+    let faulty = Faulty::start("--request-timeout 3s");
     faulty.set(r#"[{"from": "caller", "to": "hello", "latency_ms": 400}]"#);
     let begun = Instant::now();
     assert_eq!(faulty.chained(), HELLO);

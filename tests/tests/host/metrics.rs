@@ -39,7 +39,7 @@ fn only(points: Vec<Point>) -> Point {
 fn every_request_is_counted_though_none_is_traced() {
     souk_only!();
     let otlp = Otlp::start();
-    let host = counted(&otlp.url).args("--request-timeout 500ms").start();
+    let host = counted(&otlp.url).args("--request-timeout 3s").start();
     for _ in 0..200 {
         host.get("/hello/x");
     }
@@ -78,7 +78,7 @@ fn every_request_is_counted_though_none_is_traced() {
     assert_eq!(count(&otlp, SENT, "caller", &itself), 1);
 
     let timed_out = only(otlp.points_of(SERVED, "misbehave", &[status("504")]));
-    assert!((0.5..5.0).contains(&timed_out.value), "{timed_out:?}");
+    assert!((3.0..10.0).contains(&timed_out.value), "{timed_out:?}");
     assert_eq!((&*timed_out.unit, timed_out.kind), ("s", "histogram"));
     assert_eq!(timed_out.bounds.len(), 13);
     assert_eq!(timed_out.buckets.iter().sum::<u64>(), 1);
@@ -107,7 +107,9 @@ fn a_request_is_active_until_it_is_answered() {
         eventually("three are active", || active() == 3.0 && load() == 3.0);
     });
     eventually("none is", || active() == 0.0 && load() == 0.0);
-    assert_eq!(count(&otlp, SERVED, "streams", &[]), 3);
+    eventually("all are counted", || {
+        count(&otlp, SERVED, "streams", &[]) == 3
+    });
 }
 
 #[test]
@@ -116,7 +118,7 @@ fn whoever_leaves_is_counted_too() {
     let otlp = Otlp::start();
     let host = counted(&otlp.url).start();
     let impatient = host.request("/streams/slow?ms=60000");
-    let left = impatient.timeout(Duration::from_millis(300)).send();
+    let left = impatient.timeout(Duration::from_secs(2)).send();
     assert!(left.is_err());
     eventually("it is counted", || {
         count(&otlp, SERVED, "streams", &[("error.type", "cancelled")]) == 1
@@ -299,7 +301,7 @@ fn a_receiver_that_takes_no_metrics_holds_up_no_traces_and_is_told_of_once() {
             .count()
             >= 20
     });
-    let output = host.output();
+    let output = host.says("cannot export telemetry");
     assert_eq!(
         output.matches("cannot export telemetry").count(),
         1,

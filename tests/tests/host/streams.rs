@@ -1,6 +1,6 @@
 //! Bodies as streams, both ways, and work after the response.
 
-use souk_tests::Launch;
+use souk_tests::{Launch, eventually};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -71,11 +71,8 @@ fn a_large_body_arrives_whole() {
 #[test]
 fn work_goes_on_after_the_response() {
     let host = Launch::fixtures().start();
-    assert_eq!(host.get("/streams/later?key=late").text, "will do");
-    assert_eq!(host.get("/kv/get?store=default&key=late").text, "none");
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while host.get("/kv/get?store=default&key=late").text != "done" {
-        assert!(Instant::now() < deadline, "the work was never done");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    let done = || host.get("/kv/get?store=default&key=late").text;
+    assert_eq!(host.get("/streams/later?key=late&ms=3000").text, "will do");
+    assert_eq!(done(), "none");
+    eventually("the work is done", || done() == "done");
 }

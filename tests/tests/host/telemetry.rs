@@ -307,6 +307,7 @@ fn a_receiver_that_says_nothing_holds_up_nothing() {
     let count = |text| host.output().matches(text).count();
     eventually("the loss is said", || count("telemetry is lost") == 1);
     host.get("/hello/");
+    host.says("cannot export telemetry");
     std::thread::sleep(Duration::from_millis(600));
     assert_eq!(count("telemetry is lost"), 1, "once");
     assert_eq!(count("cannot export telemetry"), 1, "once");

@@ -434,7 +434,7 @@ fn somebody_who_follows_an_order_does_not_hold_up_a_shop_that_stops() {
     stream.read_to_string(&mut String::new()).unwrap();
     assert_eq!(host.wait(Duration::from_secs(12)).code, Some(0));
     let took = begun.elapsed();
-    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(took < Duration::from_secs(9), "{took:?}");
     println!("it took {took:?}");
 }
 

@@ -90,7 +90,7 @@ fn the_catalogue_is_shown_from_the_last_good_copy_while_products_is_gone() {
     let search = shop.get("/api/products?q=tea");
     assert!(matches!(search.status, 503 | 504), "{}", search.text);
 
-    // Nobody waits for it once it is known to hang.
+    // Once it is known to hang nobody waits for it, which is two seconds.
     eventually("the breaker opens", || {
         shop.get(&path);
         breaker(&shop, "gateway", "products")["state"] == "open"
@@ -100,7 +100,7 @@ fn the_catalogue_is_shown_from_the_last_good_copy_while_products_is_gone() {
     if refused.status == 503 {
         assert!(refused.headers.contains_key("retry-after"));
         assert!(
-            begun.elapsed() < Duration::from_millis(500),
+            begun.elapsed() < Duration::from_secs(2),
             "{:?}",
             begun.elapsed()
         );
@@ -119,7 +119,7 @@ fn the_catalogue_is_shown_from_the_last_good_copy_while_products_is_gone() {
 fn a_fault_ends_by_itself() {
     souk_only!();
     let shop = shop();
-    let fault = json!({"from": "gateway", "to": "inventory", "error_percent": 100, "seconds": 2});
+    let fault = json!({"from": "gateway", "to": "inventory", "error_percent": 100, "seconds": 8});
     let path = format!("/api/inventory/{}", shop.product_with_stock(1, 100));
     order_faults(&shop, json!([fault]));
     let listed = Reply::to(shop.admin("GET", "/api/ops/faults")).json();

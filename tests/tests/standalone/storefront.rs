@@ -36,6 +36,7 @@ fn what_is_not_in_the_contract_is_noticed() {
     let storefront = Service::among_stand_ins("storefront", "");
     let page = storefront.ask("GET", "/?q=something+else", &[], &Value::Null);
     assert_eq!(page.status, 503, "{}", page.text);
+    storefront.host.says("NOT IN THE CONTRACT");
     let noticed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         storefront.keeps_to_its_contracts()
     }));
