@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::load::Load;
 use crate::problem::Problem;
+use crate::traceparent::Traceparent;
 use crate::{background, span, variables};
 
 /// The header that carries the request id, in both directions.
@@ -41,7 +42,7 @@ pub struct Context {
     /// The id that everything done for the request carries.
     pub request_id: HeaderValue,
     /// The W3C trace context the request came with.
-    pub traceparent: Option<HeaderValue>,
+    pub traceparent: Option<Traceparent>,
     /// What tracing systems have added to that.
     pub tracestate: Option<HeaderValue>,
     /// Who made it; none if it came without a service token, which is how the public reads.
@@ -55,13 +56,11 @@ pub struct Context {
 impl Context {
     /// The context of a request that nobody has been authenticated for.
     pub(crate) fn anonymous(service: &'static str, headers: &HeaderMap) -> Self {
-        let traceparent = headers.get(TRACEPARENT).filter(|it| is_sound(it)).cloned();
+        let traceparent = headers.get(TRACEPARENT).and_then(Traceparent::parse);
         Self {
             service,
             request_id: request_id(headers.get(REQUEST_ID)),
-            tracestate: traceparent
-                .as_ref()
-                .and_then(|_| headers.get(TRACESTATE).cloned()),
+            tracestate: traceparent.and_then(|_| headers.get(TRACESTATE).cloned()),
             traceparent,
             caller: None,
             deadline: arrived(headers),
@@ -92,23 +91,21 @@ impl Context {
     /// The same, for work that nobody waits for, and that another request began: the calls for it go on under that one's id and in its
     /// trace, as far as these are known.
     pub fn on_behalf_of(&self, request_id: Option<&str>, traceparent: Option<&str>) -> Self {
-        let value = |text: Option<&str>| text.and_then(|text| HeaderValue::from_str(text).ok());
-        let traceparent = value(traceparent);
+        let request_id = request_id.and_then(|text| HeaderValue::from_str(text).ok());
+        let traceparent = traceparent.and_then(Traceparent::parse);
         Self {
-            request_id: value(request_id).unwrap_or_else(|| self.request_id.clone()),
+            request_id: request_id.unwrap_or_else(|| self.request_id.clone()),
             tracestate: self.tracestate.clone().filter(|_| traceparent.is_none()),
-            traceparent: traceparent.or_else(|| self.traceparent.clone()),
+            traceparent: traceparent.or(self.traceparent),
             ..self.unhurried()
         }
     }
 
     /// The same, for what is asked over and over: in a trace of its own that is not sampled, so it takes no room where traces are kept.
     pub fn untraced(&self) -> Self {
-        let ((trace, rest), (_, span)) =
-            (Uuid::now_v7().as_u64_pair(), Uuid::now_v7().as_u64_pair());
-        let traceparent = format!("00-{trace:016x}{rest:016x}-{span:016x}-00");
+        let (_, span) = Uuid::now_v7().as_u64_pair();
         Self {
-            traceparent: HeaderValue::try_from(traceparent).ok(),
+            traceparent: Traceparent::unsampled(Uuid::now_v7().as_u128(), span),
             tracestate: None,
             ..self.clone()
         }
@@ -134,17 +131,17 @@ impl Context {
 
     /// The trace context as text, if it came with one.
     pub fn traceparent(&self) -> Option<&str> {
-        self.traceparent.as_ref()?.to_str().ok()
+        Some(self.traceparent.as_ref()?.as_str())
     }
 
     /// Where in its trace what is done now belongs, if it came with one: a call that is made now says so.
-    pub fn place(&self) -> Option<HeaderValue> {
-        self.traceparent.as_ref().map(span::place)
+    pub fn place(&self) -> Option<Traceparent> {
+        self.traceparent.map(span::place)
     }
 
     /// The id of the trace it belongs to, if it came with one.
     pub fn trace_id(&self) -> Option<&str> {
-        self.traceparent()?.split('-').nth(1)
+        Some(self.traceparent.as_ref()?.trace_id())
     }
 
     /// Refuses everybody who does not have the role admin.
@@ -226,30 +223,6 @@ impl<S: Sync> FromRequestParts<S> for SignedIn {
 fn arrived(headers: &HeaderMap) -> Option<Deadline> {
     let header = headers.get(deadline::HEADER)?.to_str().ok()?;
     Deadline::arrived(header, background::now())
-}
-
-fn is_sound(traceparent: &HeaderValue) -> bool {
-    traceparent.to_str().is_ok_and(is_traceparent)
-}
-
-/// Whether a text is a place in a trace, as [W3C Trace Context](https://www.w3.org/TR/trace-context/#traceparent-header) has it:
-/// `00-<trace>-<span>-<flags>` in hex. Anybody may send one, and it is kept and passed on.
-pub fn is_traceparent(text: &str) -> bool {
-    let Ok(text) = <&[u8; 55]>::try_from(text.as_bytes()) else {
-        return false;
-    };
-    let (version, trace, span, flags) = (&text[..2], &text[3..35], &text[36..52], &text[53..]);
-    [text[2], text[35], text[52]] == *b"---"
-        && [version, trace, span, flags].into_iter().all(is_hex)
-        && version != b"ff"
-        && trace.iter().any(|byte| *byte != b'0')
-        && span.iter().any(|byte| *byte != b'0')
-}
-
-/// Whether these are hex digits in lower case. It looks at all of them: each request has fifty, and which of them are letters no processor foresees.
-fn is_hex(digits: &[u8]) -> bool {
-    let is_digit = |byte: &u8| byte.is_ascii_digit() | (b'a'..=b'f').contains(byte);
-    digits.iter().fold(true, |all, byte| all & is_digit(byte))
 }
 
 /// Takes the request id that came with the request if it is a sane one, else makes one.
@@ -342,26 +315,14 @@ mod tests {
     #[test]
     fn a_place_in_a_trace_is_kept_where_it_is_sound() {
         const SOUND: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        let kept = |traceparent: &str| {
+        for (traceparent, kept) in [(SOUND, Some(SOUND)), ("", None), (&SOUND[1..], None)] {
             let came = [
                 (TRACEPARENT, HeaderValue::from_str(traceparent).unwrap()),
                 (TRACESTATE, HeaderValue::from_static("vendor=1")),
             ];
             let context = Context::anonymous("test", &came.into_iter().collect());
-            assert_eq!(context.traceparent.is_some(), context.tracestate.is_some());
-            context.traceparent().map(str::to_owned)
-        };
-        assert_eq!(kept(SOUND).as_deref(), Some(SOUND));
-        for odd in [
-            "",
-            "x",
-            &SOUND.replace("-01", ""),
-            &SOUND.replace("00-", "ff-"),
-            &SOUND.replace("0af7", "0AF7"),
-            &SOUND.replace("b7ad6b7169203331", "0000000000000000"),
-            &format!("{SOUND}-{}", "x".repeat(200)),
-        ] {
-            assert_eq!(kept(odd), None, "{odd}");
+            assert_eq!(context.traceparent(), kept);
+            assert_eq!(context.tracestate.is_some(), kept.is_some());
         }
     }
 
@@ -374,10 +335,11 @@ mod tests {
             (TRACESTATE, HeaderValue::from_static("vendor=1")),
         ];
         let mine = Context::anonymous("test", &came.into_iter().collect());
-        let its = mine.on_behalf_of(Some("its"), Some("there"));
+        let there = HERE.replace("b7ad6b7169203331", "00f067aa0ba902b7");
+        let its = mine.on_behalf_of(Some("its"), Some(&there));
         assert_eq!(
             (its.request_id(), its.traceparent()),
-            ("its", Some("there"))
+            ("its", Some(&*there))
         );
         assert_eq!(its.tracestate, None, "that was of the other trace");
         let unknown = mine.on_behalf_of(None, None);
@@ -392,15 +354,11 @@ mod tests {
     fn what_is_not_to_be_traced_is_in_an_unsampled_trace_of_its_own() {
         const SAMPLED: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         let traced = Context {
-            traceparent: Some(HeaderValue::from_static(SAMPLED)),
+            traceparent: Traceparent::parse(SAMPLED),
             ..context(Some("100"))
         };
         let untraced = traced.untraced();
-        let traceparent = untraced.traceparent.clone().unwrap();
-        let parts: Vec<_> = traceparent.to_str().unwrap().split('-').collect();
-        let lengths: Vec<_> = parts.iter().map(|part| part.len()).collect();
-        assert_eq!(lengths, [2, 32, 16, 2], "{traceparent:?}");
-        assert_eq!(parts[3], "00");
+        assert!(untraced.traceparent().unwrap().ends_with("-00"));
         assert_ne!(untraced.trace_id(), traced.trace_id());
         assert_eq!(untraced.deadline, traced.deadline);
     }

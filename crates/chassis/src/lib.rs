@@ -64,6 +64,7 @@ pub mod problem;
 mod routes;
 mod service;
 pub mod span;
+mod traceparent;
 pub mod variables;
 pub mod wire;
 
@@ -76,3 +77,4 @@ pub use postal_address::PostalAddress;
 pub use problem::{FieldError, Problem};
 pub use routes::{Operation, Routes, delete, get, patch, post, put};
 pub use service::Service;
+pub use traceparent::Traceparent;

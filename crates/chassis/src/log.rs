@@ -15,7 +15,6 @@ use std::sync::Once;
 use std::task::Poll;
 use std::time::SystemTime;
 
-use http::HeaderValue;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
@@ -25,6 +24,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 
 use crate::context::Context;
 use crate::span;
+use crate::traceparent::Traceparent;
 
 thread_local! {
     /// What is being worked on. An instance has one thread, and many requests that take turns on it.
@@ -35,8 +35,7 @@ thread_local! {
 pub(crate) struct Origin {
     pub(crate) service: &'static str,
     pub(crate) request_id: String,
-    /// A sound one.
-    pub(crate) traceparent: Option<HeaderValue>,
+    pub(crate) traceparent: Option<Traceparent>,
 }
 
 impl Origin {
@@ -44,13 +43,13 @@ impl Origin {
         Self {
             service: context.service,
             request_id: context.request_id().to_owned(),
-            traceparent: context.traceparent.clone(),
+            traceparent: context.traceparent,
         }
     }
 
     /// The id of the trace.
     pub(crate) fn trace_id(&self) -> Option<&str> {
-        self.traceparent.as_ref()?.to_str().ok()?.split('-').nth(1)
+        Some(self.traceparent.as_ref()?.trace_id())
     }
 }
 
@@ -162,8 +161,8 @@ impl Subscriber for JsonLines {
 
 fn is_in_a_trace() -> bool {
     CURRENT.with_borrow(|origin| {
-        let traceparent = origin.as_ref().map(|origin| &origin.traceparent);
-        traceparent.is_some_and(Option::is_some)
+        let traceparent = origin.as_ref().and_then(|origin| origin.traceparent);
+        traceparent.is_some()
     })
 }
 
@@ -231,7 +230,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::context::{REQUEST_ID, TRACEPARENT};
     use futures::executor::block_on;
-    use http::HeaderMap;
+    use http::{HeaderMap, HeaderValue};
 
     thread_local! {
         static WRITTEN: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };

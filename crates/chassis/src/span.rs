@@ -30,13 +30,13 @@ use std::rc::Rc;
 use std::sync::LazyLock;
 use std::time::Instant;
 
-use http::HeaderValue;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tracing::span::{Attributes, Id, Record};
 use uuid::Uuid;
 
 use crate::log::{self, Fields, Origin};
+use crate::traceparent::Traceparent;
 
 /// How long a text of a span may be, in bytes, so that its line is not too long for a host; the rest is cut off.
 const MOST_BYTES: usize = 200;
@@ -74,9 +74,9 @@ impl Spans {
     }
 
     /// The innermost one that is being worked in, if it is of a request that came with this.
-    fn innermost(&self, traceparent: &HeaderValue) -> Option<u64> {
+    fn innermost(&self, traceparent: Traceparent) -> Option<u64> {
         let id = *self.entered.last()?;
-        let of = self.open.get(&id)?.origin.traceparent.as_ref();
+        let of = self.open.get(&id)?.origin.traceparent;
         (of == Some(traceparent)).then_some(id)
     }
 }
@@ -88,18 +88,9 @@ pub(crate) fn are_taken() -> bool {
 }
 
 /// The trace context of what is done now for a request that came with this one: its own, or that of the innermost span.
-pub(crate) fn place(came: &HeaderValue) -> HeaderValue {
+pub(crate) fn place(came: Traceparent) -> Traceparent {
     let within = SPANS.with_borrow(|spans| spans.innermost(came));
-    let place = within.and_then(|id| {
-        let [version, trace, _, flags] = parts(came)?;
-        HeaderValue::try_from(format!("{version}-{trace}-{id:016x}-{flags}")).ok()
-    });
-    place.unwrap_or_else(|| came.clone())
-}
-
-fn parts(traceparent: &HeaderValue) -> Option<[&str; 4]> {
-    let parts: Vec<_> = traceparent.to_str().ok()?.split('-').collect();
-    parts.try_into().ok()
+    within.map_or(came, |id| came.within(id))
 }
 
 /// Begins a span. There is an origin with a trace, or it would not be enabled.
@@ -110,8 +101,7 @@ pub(crate) fn open(attributes: &Attributes<'_>) -> Id {
     attributes.record(&mut fields);
     if let Some(origin) = log::current() {
         SPANS.with_borrow_mut(|spans| {
-            let traceparent = origin.traceparent.as_ref();
-            let innermost = traceparent.and_then(|it| spans.innermost(it));
+            let innermost = origin.traceparent.and_then(|it| spans.innermost(it));
             let parent = match attributes.parent() {
                 Some(parent) => Some(parent.into_u64()),
                 None => innermost.filter(|_| attributes.is_contextual()),
@@ -213,7 +203,7 @@ impl Open {
         let name = name.as_deref().unwrap_or(self.name);
         let elapsed = self.begun.elapsed().as_nanos();
         let span = Ended {
-            traceparent: self.origin.traceparent.as_ref()?.to_str().ok()?,
+            traceparent: self.origin.traceparent.as_ref()?.as_str(),
             id: format!("{id:016x}"),
             parent: self.parent.map(|id| format!("{id:016x}")),
             name,
@@ -276,7 +266,7 @@ mod tests {
         let line: Value = serde_json::from_str(line).unwrap();
         let span = &line["span"];
         let traceparent = context("r1").traceparent.unwrap();
-        assert_eq!(span["traceparent"], traceparent.to_str().unwrap());
+        assert_eq!(span["traceparent"], traceparent.as_str());
         assert_eq!(span["name"], "ask for it");
         assert_eq!(span["kind"], "client");
         assert_eq!(span["error"], "no");
@@ -351,17 +341,18 @@ mod tests {
 
     #[test]
     fn a_call_says_which_span_it_is_made_in() {
+        const ANOTHER: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
         let places = RefCell::new(Vec::new());
         let lines = lines(async {
             let mine = context("r1");
             let note = |context: &Context| {
                 let place = context.place().unwrap();
-                places.borrow_mut().push(place.to_str().unwrap().to_owned());
+                places.borrow_mut().push(place.as_str().to_owned());
             };
             note(&mine);
             async {
                 note(&mine);
-                note(&mine.on_behalf_of(None, Some("00-another-1-00")));
+                note(&mine.on_behalf_of(None, Some(ANOTHER)));
             }
             .instrument(info_span!("step"))
             .await;
@@ -370,7 +361,7 @@ mod tests {
         let id = lines[0]["span"]["id"].as_str().unwrap();
         let came = context("r1").traceparent().unwrap().to_owned();
         let within = came.replace("b7ad6b7169203331", id);
-        assert_eq!(*places.borrow(), [&came, &within, "00-another-1-00", &came]);
+        assert_eq!(*places.borrow(), [&came, &within, ANOTHER, &came]);
     }
 
     #[test]

@@ -76,7 +76,7 @@ impl Attempt<'_> {
         let headers = request.headers_mut();
         headers.insert(REQUEST_ID, self.context.request_id.clone());
         headers.insert(deadline::HEADER, HeaderValue::from(timeout));
-        if let Some(place) = self.context.place() {
+        if let Some(place) = self.context.place().and_then(|it| it.header()) {
             headers.insert(TRACEPARENT, place);
         }
         if let Some(tracestate) = &self.context.tracestate {

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use souk_chassis::context::is_traceparent;
+use souk_chassis::Traceparent;
 use souk_chassis::fields::{self, Fields, FromFields, Rule};
 use souk_chassis::{FieldError, Problem};
 
@@ -80,7 +80,7 @@ impl FromFields for Event {
             // One that makes no sense is no reason to refuse what happened, and all that waits behind it.
             traceparent: fields
                 .optional("traceparent", text())
-                .filter(|it| is_traceparent(it)),
+                .filter(|it| Traceparent::parse(it).is_some()),
             data: fields.required("data", object()),
         }
     }

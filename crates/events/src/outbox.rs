@@ -302,13 +302,14 @@ mod tests {
     #[cfg(feature = "native")]
     #[test]
     fn an_event_is_of_the_trace_it_happened_in_or_else_of_its_publishers() {
+        const PUBLISHERS: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         static TRACED: Outbox =
             Outbox::new("things", &[MIGRATION]).traced_by("iif(subject = 't1', 'its own', NULL)");
         ["t1", "t2"].into_iter().for_each(add);
         let publisher = Context {
             service: "things",
             request_id: http::HeaderValue::from_static("r1"),
-            traceparent: Some(http::HeaderValue::from_static("the publisher's")),
+            traceparent: souk_chassis::Traceparent::parse(PUBLISHERS),
             tracestate: None,
             caller: None,
             deadline: None,
@@ -318,7 +319,7 @@ mod tests {
         let traces = broker::published().into_iter().map(|it| it.traceparent);
         assert_eq!(
             traces.collect::<Option<Vec<_>>>().unwrap(),
-            ["its own", "the publisher's"]
+            ["its own", PUBLISHERS]
         );
     }
 

@@ -25,10 +25,10 @@ const MAX_WAITING: usize = 16_384;
 const MAX_SAID_OF_ONE: usize = 256;
 /// A sampled request's spans go out in parts of so many.
 const PART: usize = 64;
-/// Spans that were forgotten and wait to be used again, whose memory need not be asked for.
-const MAX_SPARE: usize = 512;
-/// A request gets so many of them at once, so that it seldom has to wait for others that want some.
-const SPARE_PART: usize = 8;
+/// Lists of forgotten requests that are kept to be used again, whose memory need not be asked for.
+const MAX_SPARE: usize = 64;
+/// Spans that are kept with each, which is enough for most requests.
+const SPARE_SPANS: usize = 12;
 
 /// Traces, for the whole process.
 pub struct Tracing {
@@ -38,11 +38,19 @@ pub struct Tracing {
     taken: Mutex<(Instant, u32)>,
     /// Spans that are kept until their request has been answered.
     waiting: AtomicUsize,
-    spare: Mutex<SpanList>,
+    spare: Mutex<Vec<Lists>>,
 }
 
 /// Spans on their way. They are boxed: from one list to the next, and back to be used again, they are not copied.
 pub type SpanList = Vec<Box<Ended>>;
+
+/// The spans of a request that has not been answered yet.
+#[derive(Default)]
+struct Lists {
+    ended: SpanList,
+    /// Those of an earlier request, to be used again.
+    unused: SpanList,
+}
 
 impl Tracing {
     /// Traces that are exported; none where the sampler never takes one.
@@ -93,10 +101,7 @@ impl Tracing {
             said: AtomicUsize::new(0),
             failed: AtomicBool::new(false),
             forgotten: AtomicBool::new(false),
-            spans: Mutex::new(Spans::Waiting {
-                ended: Vec::new(),
-                unused: Vec::new(),
-            }),
+            spans: Mutex::new(Spans::Waiting(self.spare())),
         };
         Scope(Some(Place {
             trace: Arc::new(trace),
@@ -128,19 +133,26 @@ impl Tracing {
         (number as f64) < self.sampler.ratio * (1_u64 << 63) as f64
     }
 
-    /// Adds spans to be used again, if there are any.
-    fn spare(&self, unused: &mut SpanList) {
+    /// Lists for another request: those of one that was forgotten, if there are any.
+    fn spare(&self) -> Lists {
         let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = spare.len().saturating_sub(SPARE_PART);
-        unused.extend(spare.drain(left..));
+        spare.pop().unwrap_or_default()
     }
 
-    /// Keeps spans to be used again, as far as there is room.
-    fn forget(&self, mut spans: impl Iterator<Item = Box<Ended>>) {
-        // Those that are left go when nobody waits for it.
+    /// Keeps the lists of a request that is forgotten to be used again, as far as there is room.
+    fn forget(
+        &self,
+        Lists {
+            mut ended,
+            mut unused,
+        }: Lists,
+    ) {
+        unused.append(&mut ended);
+        unused.truncate(SPARE_SPANS);
         let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = MAX_SPARE - spare.len();
-        spare.extend(spans.by_ref().take(left));
+        if spare.len() < MAX_SPARE {
+            spare.push(Lists { ended, unused });
+        }
     }
 
     /// Whether so many more may wait.
@@ -170,10 +182,7 @@ struct Trace {
 
 enum Spans {
     /// The request has not been answered yet.
-    Waiting {
-        ended: SpanList,
-        unused: SpanList,
-    },
+    Waiting(Lists),
     Exported,
     Forgotten,
 }
@@ -190,7 +199,8 @@ impl Trace {
         match &mut *spans {
             Spans::Forgotten => {}
             Spans::Exported => self.tracing.exporter.spans(vec![span]),
-            Spans::Waiting { ended, unused } => {
+            Spans::Waiting(lists) => {
+                let ended = &mut lists.ended;
                 let in_full = ended.len() >= MAX_WAITING_OF_ONE;
                 // The root says most, and its turn is over at once.
                 if is_root || (!in_full && self.tracing.make_room(1)) {
@@ -199,8 +209,8 @@ impl Trace {
                     self.tracing.exporter.dropped(1);
                 }
                 if is_root {
-                    let (ended, unused) = (std::mem::take(ended), std::mem::take(unused));
-                    self.release(ended.len() - 1);
+                    let lists = std::mem::take(lists);
+                    self.release(lists.ended.len() - 1);
                     let exported =
                         self.came.sampled || self.failed.load(Ordering::Relaxed) || took >= SLOW;
                     self.forgotten.store(!exported, Ordering::Relaxed);
@@ -210,11 +220,8 @@ impl Trace {
                     };
                     drop(spans);
                     match exported {
-                        true => {
-                            self.tracing.exporter.spans(ended);
-                            self.tracing.forget(unused.into_iter());
-                        }
-                        false => self.tracing.forget(ended.into_iter().chain(unused)),
+                        true => self.tracing.exporter.spans(lists.ended),
+                        false => self.tracing.forget(lists),
                     }
                 } else if self.came.sampled && ended.len() >= PART {
                     let part = std::mem::take(ended);
@@ -229,12 +236,7 @@ impl Trace {
     fn unused(&self) -> Option<Box<Ended>> {
         let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *spans {
-            Spans::Waiting { unused, .. } => {
-                if unused.is_empty() {
-                    self.tracing.spare(unused);
-                }
-                unused.pop()
-            }
+            Spans::Waiting(lists) => lists.unused.pop(),
             Spans::Exported | Spans::Forgotten => None,
         }
     }
@@ -261,32 +263,21 @@ impl Place {
     /// Something that begins here.
     fn begin(&self, kind: SpanKind) -> Box<Ended> {
         let came = &self.trace.came;
+        let mut begun = self.trace.unused().unwrap_or_else(Ended::blank);
+        begun.component = self.component;
+        begun.trace = came.trace;
+        begun.sampled = came.sampled;
+        // Not the header itself, which holds all that was read with it.
         let state = came.state.as_ref();
-        let now = self.trace.time(Instant::now());
-        let mut unused = self.trace.unused();
-        let details = unused.as_mut().map(|it| std::mem::take(&mut it.details));
-        let span = Ended {
-            component: self.component,
-            trace: came.trace,
-            sampled: came.sampled,
-            // Not the header itself, which holds all that was read with it.
-            state: state.map(|state| String::from_utf8_lossy(state.as_bytes()).into_owned()),
-            id: SpanId::from(rand::random::<u64>().max(1)),
-            parent: self.span,
-            kind,
-            start: now,
-            end: now,
-            details: details.unwrap_or_default(),
-            error: None,
-            link: None,
-        };
-        match unused {
-            Some(mut unused) => {
-                *unused = span;
-                unused
-            }
-            None => Box::new(span),
-        }
+        begun.state = state.map(|state| String::from_utf8_lossy(state.as_bytes()).into_owned());
+        begun.id = SpanId::from(rand::random::<u64>().max(1));
+        begun.parent = self.span;
+        begun.kind = kind;
+        begun.start = self.trace.time(Instant::now());
+        begun.end = begun.start;
+        begun.error = None;
+        begun.link = None;
+        begun
     }
 }
 
@@ -487,6 +478,26 @@ pub struct Ended {
     pub error: Option<String>,
     /// A place in another trace that it has to do with.
     pub link: Option<(TraceId, SpanId)>,
+}
+
+impl Ended {
+    /// One of which nothing is known yet.
+    fn blank() -> Box<Self> {
+        Box::new(Self {
+            component: "",
+            trace: TraceId::INVALID,
+            sampled: false,
+            state: None,
+            id: SpanId::INVALID,
+            parent: SpanId::INVALID,
+            kind: SpanKind::Internal,
+            start: SystemTime::UNIX_EPOCH,
+            end: SystemTime::UNIX_EPOCH,
+            details: Details::default(),
+            error: None,
+            link: None,
+        })
+    }
 }
 
 impl Span {
