@@ -6,7 +6,7 @@ root.classList.add("script");
 
 // The next page may take a moment: a line at the top says that it is on its way, until it comes or is not wanted any more.
 globalThis.navigation?.addEventListener("navigate", (event) => {
-  if (event.hashChange || event.downloadRequest !== null) return;
+  if (event.destination.sameDocument || event.downloadRequest !== null) return;
   root.classList.add("on-its-way");
   event.signal.addEventListener("abort", () => root.classList.remove("on-its-way"));
 });

@@ -11,6 +11,7 @@ use axum::body::Body;
 use axum::http::{Extensions, Request, Response};
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::uri::PathAndQuery;
 use http::{Method, StatusCode, Uri};
 use http_body::{Body as _, Frame};
 use spin_sdk::wasip3;
@@ -83,8 +84,7 @@ impl http_body::Body for HostBody {
 pub fn request_from_host(request: types::Request) -> Result<Request<Body>, ErrorCode> {
     let method =
         Method::try_from(request.get_method()).map_err(|_| ErrorCode::HttpRequestMethodInvalid)?;
-    let uri = Uri::try_from(request.get_path_with_query().unwrap_or_default())
-        .map_err(|_| ErrorCode::HttpRequestUriInvalid)?;
+    let uri = target(request.get_path_with_query())?;
     let headers = headers_from_host(request.get_headers())?;
 
     let body = may_have_body(&method, &headers).then(|| HostBody::new(State::Request(request)));
@@ -95,6 +95,16 @@ pub fn request_from_host(request: types::Request) -> Result<Request<Body>, Error
     *arrived.headers_mut() = headers;
     *arrived.extensions_mut() = extensions;
     Ok(arrived)
+}
+
+/// What was asked for. There may be a query alone: of `http://shop?q=tea` the path is empty.
+fn target(path_and_query: Option<String>) -> Result<Uri, ErrorCode> {
+    let Some(path_and_query) = path_and_query else {
+        return Ok(Uri::from_static("/"));
+    };
+    PathAndQuery::try_from(path_and_query)
+        .map(Uri::from)
+        .map_err(|_| ErrorCode::HttpRequestUriInvalid)
 }
 
 /// Reads a response that has arrived.
@@ -223,6 +233,18 @@ fn processed() -> FutureReader<Result<(), ErrorCode>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_asked_for_may_be_a_query_alone_or_nothing() {
+        let read = |text: &str| target(Some(text.into())).ok();
+        let both = |uri: Uri| (uri.path().to_owned(), uri.query().map(str::to_owned));
+        let expected =
+            |path: &str, query: Option<&str>| Some((path.to_owned(), query.map(str::to_owned)));
+        assert_eq!(read("/a?b=c").map(both), expected("/a", Some("b=c")));
+        assert_eq!(read("?q=tea").map(both), expected("/", Some("q=tea")));
+        assert_eq!(target(None).ok().map(both), expected("/", None));
+        assert_eq!(read("/a b"), None);
+    }
 
     #[test]
     fn a_stream_is_opened_only_where_a_body_may_be() {

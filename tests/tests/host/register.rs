@@ -102,6 +102,7 @@ fn it_leaves_before_it_stops_and_serves_those_who_do_not_know_yet() {
         let begun = Instant::now();
         host.signal(signal);
         eventually("it leaves", || !registry.calls("DELETE").is_empty());
+        std::thread::sleep(Duration::from_secs(1));
         assert_eq!(host.get("/").status, 200, "no longer serves");
         let address = host.address().to_owned();
         let exit = host.wait(Duration::from_secs(9));

@@ -21,7 +21,14 @@ fn order_faults(shop: &Shop, faults: Value) {
 
 /// The breaker of one service for another.
 fn breaker(shop: &Shop, from: &str, to: &str) -> Value {
-    let all = Reply::to(shop.admin("GET", "/api/ops/breakers")).json();
+    let mut all = Value::Null;
+    for _ in 0..20 {
+        all = Reply::to(shop.admin("GET", "/api/ops/breakers")).json();
+        if all["warnings"] == json!([]) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(500));
+    }
     assert_eq!(all["warnings"], json!([]), "{all}");
     let items = all["items"].as_array().unwrap();
     let own = items.iter().find(|it| it["from"] == from && it["to"] == to);
