@@ -1,6 +1,6 @@
 //! The auditor itself: it finds nothing where nothing is wrong, and whatever is broken.
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 use serde_json::json;
 use souk_tests::audit::{self, Answers, Books, Placed, Promise};
 use souk_tests::{Shop, eventually, souk_only};
@@ -184,9 +184,8 @@ fn whatever_is_broken_the_auditor_says_so() {
 
 /// Whether there are refunds, which of all that can be broken are the rarest.
 fn has_refunds(site: &Site) -> bool {
-    let file = site.state_dir().join("payments.db");
-    let payments = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
     let sql = "SELECT EXISTS (SELECT 1 FROM payments WHERE status = 'refunded')";
+    let payments = site.read("payments");
     payments.query_row(sql, [], |row| row.get(0)).unwrap()
 }
 

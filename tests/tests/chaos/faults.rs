@@ -4,7 +4,6 @@
 //! is for it, or does not.
 
 use reqwest::blocking::Client;
-use rusqlite::{Connection, OpenFlags};
 use souk_tests::{Shop, repo, souk_only};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -55,7 +54,7 @@ impl Faulty {
                 "SELECT failures + (SELECT count(*) FROM held WHERE consumer = ?1) FROM subscriptions WHERE consumer = ?1",
             ),
         };
-        let database = read_only(&self.site, name);
+        let database = self.site.read(name);
         database
             .query_row(sql, [&self.service], |row| row.get::<_, i64>(0))
             .unwrap()
@@ -155,15 +154,10 @@ fn move_away(component: &mut Value) {
         .for_each(|file| absolute(&mut file["source"]));
 }
 
-fn read_only(site: &Site, name: &str) -> Connection {
-    let file = site.state_dir().join(format!("{name}.db"));
-    Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap()
-}
-
 /// Fails unless what inventory does is known to products some moments later.
 fn availability_follows(shop: &Shop, site: &Site) {
     let product = shop.product_with_stock(17, 100);
-    let products = read_only(site, "products");
+    let products = site.read("products");
     let sql = "SELECT count(*) FROM availability WHERE product_id = ?1 AND available = 17";
     let started = Instant::now();
     while products

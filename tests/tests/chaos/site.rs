@@ -1,5 +1,6 @@
 //! A shop that survives its host: always in the same folder and on the same port.
 
+use rusqlite::{Connection, OpenFlags};
 use souk_tests::audit::{self, Answers, Books};
 use souk_tests::{Account, Host, Launch, Redis, Shop};
 use std::net::TcpListener;
@@ -93,6 +94,12 @@ impl Site {
     /// The folder of the databases.
     pub fn state_dir(&self) -> PathBuf {
         self.dir.path().join(".spin")
+    }
+
+    /// A service's database, to be looked into.
+    pub fn read(&self, service: &str) -> Connection {
+        let file = self.state_dir().join(format!("{service}.db"));
+        Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap()
     }
 
     /// Starts the shop, and gives it something to sell.
