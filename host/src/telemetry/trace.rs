@@ -140,18 +140,12 @@ impl Tracing {
     }
 
     /// Keeps the lists of a request that is forgotten to be used again, as far as there is room.
-    fn forget(
-        &self,
-        Lists {
-            mut ended,
-            mut unused,
-        }: Lists,
-    ) {
-        unused.append(&mut ended);
-        unused.truncate(SPARE_SPANS);
+    fn forget(&self, mut lists: Lists) {
+        lists.unused.append(&mut lists.ended);
+        lists.unused.truncate(SPARE_SPANS);
         let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
         if spare.len() < MAX_SPARE {
-            spare.push(Lists { ended, unused });
+            spare.push(lists);
         }
     }
 
