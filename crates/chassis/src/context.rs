@@ -134,9 +134,10 @@ impl Context {
         Some(self.traceparent.as_ref()?.as_str())
     }
 
-    /// Where in its trace what is done now belongs, if it came with one: a call that is made now says so.
+    /// What a call that is made now says of where in its trace it belongs, if the request came with one. Nothing where the host knows that: it
+    /// makes spans, and the call is made for the request that it waits for, in no span of our own.
     pub fn place(&self) -> Option<Traceparent> {
-        self.traceparent.map(span::place)
+        self.traceparent.and_then(span::place)
     }
 
     /// The id of the trace it belongs to, if it came with one.

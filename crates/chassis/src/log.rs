@@ -36,14 +36,17 @@ pub(crate) struct Origin {
     pub(crate) service: &'static str,
     pub(crate) request_id: String,
     pub(crate) traceparent: Option<Traceparent>,
+    /// Whether the host knows that what is done now is done for it.
+    is_known: bool,
 }
 
 impl Origin {
-    fn of(context: &Context) -> Self {
+    fn of(context: &Context, is_known: bool) -> Self {
         Self {
             service: context.service,
             request_id: context.request_id().to_owned(),
             traceparent: context.traceparent,
+            is_known,
         }
     }
 
@@ -67,7 +70,16 @@ pub(crate) fn start() {
 
 /// Does this work, whose lines are written for a request.
 pub fn within<T>(context: &Context, work: impl Future<Output = T>) -> impl Future<Output = T> {
-    with(Some(Rc::new(Origin::of(context))), work)
+    with(Some(Rc::new(Origin::of(context, false))), work)
+}
+
+/// Answers the request that the host waits for. It may know what is done for it: what it is asked for in that, and what is sent.
+pub(crate) fn answering<T>(
+    context: &Context,
+    host_knows: bool,
+    work: impl Future<Output = T>,
+) -> impl Future<Output = T> {
+    with(Some(Rc::new(Origin::of(context, host_knows))), work)
 }
 
 /// Does this work, whose lines are written for the request that is being worked on now.
@@ -84,6 +96,14 @@ async fn with<T>(origin: Option<Rc<Origin>>, work: impl Future<Output = T>) -> T
         polled
     })
     .await
+}
+
+/// Whether the host knows that what is done now is done for the request that came with this place.
+pub(crate) fn is_known(came: Traceparent) -> bool {
+    CURRENT.with_borrow(|origin| {
+        let origin = origin.as_ref();
+        origin.is_some_and(|origin| origin.is_known && origin.traceparent == Some(came))
+    })
 }
 
 /// What is being worked on, if that is known.

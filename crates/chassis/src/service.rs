@@ -17,6 +17,7 @@ use crate::extract::Json;
 use crate::log;
 use crate::problem::{self, Problem};
 use crate::routes::Routes;
+use crate::span;
 use crate::wire;
 
 /// Makes a [`Service`] what the component exports: where Spin hands over requests.
@@ -105,7 +106,7 @@ impl Service {
             }
             response
         };
-        log::within(&context, answering).await
+        log::answering(&context, span::are_taken(), answering).await
     }
 
     /// Answers a request of this caller, or of one who could not be authenticated.

@@ -87,10 +87,13 @@ pub(crate) fn are_taken() -> bool {
     *ARE_TAKEN
 }
 
-/// The trace context of what is done now for a request that came with this one: its own, or that of the innermost span.
-pub(crate) fn place(came: Traceparent) -> Traceparent {
-    let within = SPANS.with_borrow(|spans| spans.innermost(came));
-    within.map_or(came, |id| came.within(id))
+/// What the host has to be told of the place of what is done now for a request that came with this one: that of the innermost span,
+/// or its own; nothing where the host knows that.
+pub(crate) fn place(came: Traceparent) -> Option<Traceparent> {
+    match SPANS.with_borrow(|spans| spans.innermost(came)) {
+        Some(id) => Some(came.within(id)),
+        None => (!log::is_known(came)).then_some(came),
+    }
 }
 
 /// Begins a span. There is an origin with a trace, or it would not be enabled.
@@ -231,7 +234,7 @@ mod tests {
     use super::*;
     use crate::Context;
     use crate::log::tests::{context, pause, written};
-    use crate::log::within;
+    use crate::log::{answering, within};
     use futures::executor::block_on;
     use http::HeaderMap;
     use tracing::{Instrument, field::Empty, info_span};
@@ -362,6 +365,28 @@ mod tests {
         let came = context("r1").traceparent().unwrap().to_owned();
         let within = came.replace("b7ad6b7169203331", id);
         assert_eq!(*places.borrow(), [&came, &within, ANOTHER, &came]);
+    }
+
+    #[test]
+    fn a_call_says_nothing_that_the_host_knows() {
+        const ANOTHER: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
+        let mine = context("r1");
+        let another = mine.on_behalf_of(None, Some(ANOTHER));
+        let said = |context: &Context| Some(context.place()?.as_str().to_owned());
+        let work = async {
+            assert_eq!(said(&mine.unhurried()), None);
+            assert_eq!(said(&another).as_deref(), Some(ANOTHER));
+            // Its lines are about the other one, while the host waits for this one.
+            let about = async { assert_eq!(said(&another).as_deref(), Some(ANOTHER)) };
+            within(&another, about).await;
+            let step = async { assert_ne!(said(&mine), None) };
+            step.instrument(info_span!("step")).await;
+            assert_eq!(said(&mine), None);
+        };
+        let lines = written(true, || block_on(answering(&mine, true, work)));
+        assert_eq!(lines.len(), 1);
+        let unknown = answering(&mine, false, async { said(&mine) });
+        assert_eq!(block_on(unknown).as_deref(), mine.traceparent());
     }
 
     #[test]

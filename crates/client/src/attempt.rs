@@ -1,7 +1,7 @@
 //! One attempt: a request goes out, the head of the answer comes in.
 
 use axum::body::Body;
-use http::{HeaderName, HeaderValue, Request, Response, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
 use souk_chassis::context::{REQUEST_ID, TRACEPARENT, TRACESTATE, service_key};
 use souk_chassis::{Context, wire};
 use souk_resilience::{Policy, deadline};
@@ -76,12 +76,10 @@ impl Attempt<'_> {
         let headers = request.headers_mut();
         headers.insert(REQUEST_ID, self.context.request_id.clone());
         headers.insert(deadline::HEADER, HeaderValue::from(timeout));
-        if let Some(place) = self.context.place().and_then(|it| it.header()) {
-            headers.insert(TRACEPARENT, place);
-        }
-        if let Some(tracestate) = &self.context.tracestate {
-            headers.insert(TRACESTATE, tracestate.clone());
-        }
+        let place = self.context.place().and_then(|it| it.header());
+        let state = self.context.tracestate.clone();
+        set(headers, TRACESTATE, state.filter(|_| place.is_some()));
+        set(headers, TRACEPARENT, place);
         let request = wire::request_to_host(request).await;
         let request = request.map_err(|error| CallError::Caller(error.to_string()))?;
         let response = client::send(request).await;
@@ -130,6 +128,14 @@ impl Attempt<'_> {
             _ => CallError::Answer { service, cause },
         }
     }
+}
+
+/// Has a header say this, or nothing: a request that is passed on has what it came with.
+fn set(headers: &mut HeaderMap, name: HeaderName, value: Option<HeaderValue>) {
+    match value {
+        Some(value) => headers.insert(name, value),
+        None => headers.remove(name),
+    };
 }
 
 /// The token for a call to a service.

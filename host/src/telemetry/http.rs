@@ -3,6 +3,7 @@
 use super::context;
 use super::trace::{Scope, Sending, Span, Tracing};
 use crate::router::Match;
+use http::uri::Authority;
 use http::{HeaderMap, HeaderName, Method, Request, Response, header};
 use opentelemetry::trace::SpanKind;
 use std::sync::Arc;
@@ -42,7 +43,7 @@ pub fn server<B>(
         span.set("http.route", &*route.target.route);
         span.set("url.path", request.uri().path());
         span.set("url.scheme", "http");
-        address(&mut span, request);
+        address(&mut span, server_of(request));
         if let Some(agent) = text(request.headers(), &header::USER_AGENT) {
             span.set("user_agent.original", agent);
         }
@@ -75,13 +76,11 @@ pub fn client<B>(sending: &Sending, request: &mut Request<B>, chained: Option<&s
     let mut span = sending.span(&[method]);
     if span.is_traced() {
         span.set("http.request.method", method);
-        let uri = request.uri();
+        let (uri, server) = (request.uri(), server_of(request));
         let scheme = uri.scheme_str().unwrap_or_default();
-        let authority = uri.authority().map_or("", |authority| authority.as_str());
-        // Without what may be a secret: the user and the query.
-        let server = authority.rsplit('@').next().unwrap_or_default();
+        // Without the query, which may be a secret.
         span.set_joined("url.full", &[scheme, "://", server, uri.path()]);
-        address(&mut span, request);
+        address(&mut span, server);
         if let Some(component) = chained {
             span.set("peer.service", component);
         }
@@ -104,11 +103,21 @@ pub fn known(method: &Method) -> &'static str {
     known.unwrap_or("_OTHER")
 }
 
-fn address<B>(span: &mut Span, request: &Request<B>) {
-    let uri = request.uri();
-    span.set("server.address", uri.host().unwrap_or_default());
-    if let Some(port) = uri.port_u16() {
-        span.set("server.port", i64::from(port));
+/// Host and port that a request goes to, without the user, which may be a secret.
+fn server_of<B>(request: &Request<B>) -> &str {
+    let authority = request.uri().authority().map_or("", Authority::as_str);
+    authority.rsplit('@').next().unwrap_or_default()
+}
+
+fn address(span: &mut Span, server: &str) {
+    let with_port = server.rsplit_once(':');
+    let with_port = with_port.and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
+    match with_port {
+        Some((host, port)) => {
+            span.set("server.address", host);
+            span.set("server.port", i64::from(port));
+        }
+        None => span.set("server.address", server),
     }
 }
 

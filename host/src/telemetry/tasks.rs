@@ -3,8 +3,7 @@
 use super::trace::Scope;
 use crate::instance::InstanceState;
 use opentelemetry::{SpanId, TraceId};
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wasmtime::AsContextMut;
 use wasmtime::component::{Access, Accessor, GuestTaskId, HasSelf, Linker, Resource};
 use wasmtime_wasi_http::p3::Request;
@@ -16,17 +15,15 @@ tokio::task_local! {
     pub static SENDER: Scope;
 }
 
-/// The requests of one instance.
+/// The requests of one instance. An instance takes some at once and Wasmtime gives numbers again, so there are few.
 #[derive(Default)]
-pub struct Tasks(Mutex<Known>);
+pub struct Tasks(Mutex<Vec<Task>>);
 
-#[derive(Default)]
-struct Known {
-    /// By task; those that have been answered too, since they may go on. An instance takes a bounded number of requests, and
-    /// Wasmtime gives numbers again.
-    places: BTreeMap<GuestTaskId, Scope>,
-    /// Those that have not been answered.
-    running: Vec<GuestTaskId>,
+struct Task {
+    id: GuestTaskId,
+    place: Scope,
+    /// Whether it has not been answered yet. One that has may go on.
+    is_running: bool,
 }
 
 /// A request that has not been answered; it has when this is dropped.
@@ -34,30 +31,36 @@ pub struct RunningTask(Arc<Tasks>, GuestTaskId);
 
 impl Tasks {
     /// A request comes in.
-    pub fn begin(self: &Arc<Self>, task: GuestTaskId, place: Scope) -> RunningTask {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.places.insert(task, place);
-        known.running.push(task);
-        RunningTask(self.clone(), task)
+    pub fn begin(self: &Arc<Self>, id: GuestTaskId, place: Scope) -> RunningTask {
+        let mut tasks = self.lock();
+        let task = Task {
+            id,
+            place,
+            is_running: true,
+        };
+        match tasks.iter_mut().find(|task| task.id == id) {
+            Some(before) => *before = task,
+            None => tasks.push(task),
+        }
+        RunningTask(self.clone(), id)
     }
 
     /// The place of a task, or where that is not known of the only request there is.
-    fn place(&self, task: Option<GuestTaskId>) -> Scope {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let only = || match known.running[..] {
-            [only] => Some(only),
-            _ => None,
+    fn place(&self, id: Option<GuestTaskId>) -> Scope {
+        let tasks = self.lock();
+        let known = tasks.iter().find(|task| Some(task.id) == id);
+        let only = || {
+            let mut running = tasks.iter().filter(|task| task.is_running);
+            running.next().filter(|_| running.next().is_none())
         };
-        let place = task
-            .and_then(|task| known.places.get(&task))
-            .or_else(|| known.places.get(&only()?));
-        place.cloned().unwrap_or_default()
+        let task = known.or_else(only);
+        task.map(|task| task.place.clone()).unwrap_or_default()
     }
 
     /// The place of the request that the instance was told is this one.
     pub fn told(&self, trace: TraceId, span: SpanId) -> Option<Scope> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut places = known.places.values();
+        let tasks = self.lock();
+        let mut places = tasks.iter().map(|task| &task.place);
         places.find(|place| place.is_told(trace, span)).cloned()
     }
 
@@ -65,24 +68,31 @@ impl Tasks {
     pub fn only(&self) -> Scope {
         self.place(None)
     }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Task>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Drop for RunningTask {
     fn drop(&mut self) {
-        let mut known = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.running.retain(|task| *task != self.1);
+        let mut tasks = self.0.lock();
+        if let Some(task) = tasks.iter_mut().find(|task| task.id == self.1) {
+            task.is_running = false;
+        }
     }
 }
 
 /// The place of the request for which a component calls the host.
 pub fn caller<T>(access: &mut Access<'_, T, HasSelf<InstanceState>>) -> Scope {
-    let Some(tasks) = access.get().tasks.clone() else {
+    if access.get().tasks.is_none() {
         return Scope::default();
-    };
+    }
     // The last one of the stack is what the host itself has called.
     let mut store = access.as_context_mut();
     let task = store.async_call_stack().ok().and_then(Iterator::last);
-    tasks.place(task)
+    let tasks = access.get().tasks.as_ref();
+    tasks.map(|tasks| tasks.place(task)).unwrap_or_default()
 }
 
 /// The same.
