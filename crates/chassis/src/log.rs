@@ -2,7 +2,7 @@
 //!
 //! Services write by the macros of [`tracing`]: `tracing::warn!(order_id, %error, "cannot be taken up")`. What every line has beside
 //! that comes from the request it is written for: `service`, `request_id`, and `trace_id` where the request came with a trace.
-//! [`Service`](crate::Service) says which request that is, and work that goes on beside it or after it [carries](carried) that along.
+//! [`Service`](crate::Service) says which request that is, and work that goes on [beside it or after it](crate::background) carries that along.
 //!
 //! What takes its time where nobody else sees it is a [span](crate::span), by the macros of `tracing` too.
 
@@ -83,7 +83,7 @@ pub(crate) fn answering<T>(
 }
 
 /// Does this work, whose lines are written for the request that is being worked on now.
-pub fn carried<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
+pub(crate) fn carried<T>(work: impl Future<Output = T>) -> impl Future<Output = T> {
     with(CURRENT.with_borrow(Clone::clone), work)
 }
 

@@ -8,7 +8,7 @@ use http::HeaderValue;
 const LENGTH: usize = 55;
 
 /// A place in a trace, as [W3C Trace Context](https://www.w3.org/TR/trace-context/#traceparent-header) has it:
-/// `00-<trace>-<span>-<flags>` in hex. Anybody may send one, and it is kept and passed on.
+/// `00-<trace>-<span>-<flags>` in hex. Anybody may send one.
 ///
 /// Every request has one where requests are traced, and it is in all that is known of the request. So it is no header value, which would be counted
 /// with each copy.

@@ -28,7 +28,7 @@
 //! | it is refused while the service is known to be in trouble | [`guard`], [`shared`] |
 //! | it finds the service: in the same application, by the registry, or by name | [`discovery`] |
 //! | of several instances it takes the one that has less to do | [`souk_resilience::balance`] |
-//! | it carries the request's id and trace context and a [service token](souk_tokens) that says who calls and on whose behalf | [`attempt`] |
+//! | it carries the request's id, the trace context where the host does not see to that, and a [service token](souk_tokens) that says who calls and on whose behalf | [`attempt`] |
 //! | faults that an administrator has ordered happen to it | [`faults`] |
 //! | what failed is tried again, elsewhere where it can be, if it does no harm and the budget allows | [`guard`] |
 //!

@@ -15,7 +15,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// What exporters say they are begins so, by the standard.
 const EXPORTERS: &str = "OTel-OTLP-Exporter-";
 
-/// The span of a request that a component answers. What it sends on says whose it is from now on.
+/// The span of a request that a component answers, which is told of it.
 pub fn server<B>(
     tracing: &Arc<Tracing>,
     component: &'static str,
@@ -110,14 +110,18 @@ fn server_of<B>(request: &Request<B>) -> &str {
 }
 
 fn address(span: &mut Span, server: &str) {
-    let with_port = server.rsplit_once(':');
-    let with_port = with_port.and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
-    match with_port {
-        Some((host, port)) => {
-            span.set("server.address", host);
-            span.set("server.port", i64::from(port));
-        }
-        None => span.set("server.address", server),
+    let (host, port) = host_and_port(server);
+    span.set("server.address", host);
+    if let Some(port) = port {
+        span.set("server.port", i64::from(port));
+    }
+}
+
+fn host_and_port(server: &str) -> (&str, Option<u16>) {
+    match server.rsplit_once(':') {
+        // A colon may be one of an IPv6 address, which ends with a bracket.
+        Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()),
+        _ => (server, None),
     }
 }
 
@@ -136,4 +140,24 @@ fn brings_telemetry<B>(request: &Request<B>) -> bool {
         agent.is_some_and(|agent| agent.starts_with(EXPORTERS))
     };
     takes_telemetry && is_exporter() && !context::asks(request.headers())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_a_host_that_may_have_a_port() {
+        for (server, expected) in [
+            ("shop", ("shop", None)),
+            ("shop:3000", ("shop", Some(3000))),
+            ("shop:", ("shop", None)),
+            ("shop:99999", ("shop", None)),
+            ("[::1]", ("[::1]", None)),
+            ("[::1]:80", ("[::1]", Some(80))),
+            ("", ("", None)),
+        ] {
+            assert_eq!(host_and_port(server), expected, "{server}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use super::trace::Scope;
 use crate::instance::InstanceState;
 use opentelemetry::{SpanId, TraceId};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use wasmtime::AsContextMut;
 use wasmtime::component::{Access, Accessor, GuestTaskId, HasSelf, Linker, Resource};
 use wasmtime_wasi_http::p3::Request;
@@ -15,34 +15,35 @@ tokio::task_local! {
     pub static SENDER: Scope;
 }
 
-/// The requests of one instance. An instance takes some at once and Wasmtime gives numbers again, so there are few.
+/// The requests of one instance. It takes a bounded number of them, and Wasmtime gives task numbers again.
 #[derive(Default)]
 pub struct Tasks(Mutex<Vec<Task>>);
 
+/// A request that has been answered may go on, so it is known until its number is given again.
 struct Task {
     id: GuestTaskId,
     place: Scope,
-    /// Whether it has not been answered yet. One that has may go on.
-    is_running: bool,
+    running: Weak<()>,
 }
 
 /// A request that has not been answered; it has when this is dropped.
-pub struct RunningTask(Arc<Tasks>, GuestTaskId);
+pub struct RunningTask(#[expect(dead_code, reason = "it is counted")] Arc<()>);
 
 impl Tasks {
     /// A request comes in.
-    pub fn begin(self: &Arc<Self>, id: GuestTaskId, place: Scope) -> RunningTask {
-        let mut tasks = self.lock();
+    pub fn begin(&self, id: GuestTaskId, place: Scope) -> RunningTask {
+        let running = Arc::default();
         let task = Task {
             id,
             place,
-            is_running: true,
+            running: Arc::downgrade(&running),
         };
+        let mut tasks = self.lock();
         match tasks.iter_mut().find(|task| task.id == id) {
             Some(before) => *before = task,
             None => tasks.push(task),
         }
-        RunningTask(self.clone(), id)
+        RunningTask(running)
     }
 
     /// The place of a task, or where that is not known of the only request there is.
@@ -50,7 +51,8 @@ impl Tasks {
         let tasks = self.lock();
         let known = tasks.iter().find(|task| Some(task.id) == id);
         let only = || {
-            let mut running = tasks.iter().filter(|task| task.is_running);
+            let is_running = |task: &&Task| task.running.strong_count() > 0;
+            let mut running = tasks.iter().filter(is_running);
             running.next().filter(|_| running.next().is_none())
         };
         let task = known.or_else(only);
@@ -71,15 +73,6 @@ impl Tasks {
 
     fn lock(&self) -> MutexGuard<'_, Vec<Task>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for RunningTask {
-    fn drop(&mut self) {
-        let mut tasks = self.0.lock();
-        if let Some(task) = tasks.iter_mut().find(|task| task.id == self.1) {
-            task.is_running = false;
-        }
     }
 }
 
