@@ -135,7 +135,7 @@ impl Context {
     }
 
     /// What a call that is made now says of where in its trace it belongs, if the request came with one. Nothing where the host knows that: it
-    /// makes spans, and the call is made for the request that it waits for, in no span of our own.
+    /// makes spans, and the call is made for the request that it gave us, in no span of our own.
     pub fn place(&self) -> Option<Traceparent> {
         self.traceparent.and_then(span::place)
     }

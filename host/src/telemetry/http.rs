@@ -3,7 +3,6 @@
 use super::context;
 use super::trace::{Scope, Sending, Span, Tracing};
 use crate::router::Match;
-use http::uri::Authority;
 use http::{HeaderMap, HeaderName, Method, Request, Response, header};
 use opentelemetry::trace::SpanKind;
 use std::sync::Arc;
@@ -43,7 +42,7 @@ pub fn server<B>(
         span.set("http.route", &*route.target.route);
         span.set("url.path", request.uri().path());
         span.set("url.scheme", "http");
-        address(&mut span, server_of(request));
+        address(&mut span, request);
         if let Some(agent) = text(request.headers(), &header::USER_AGENT) {
             span.set("user_agent.original", agent);
         }
@@ -76,11 +75,13 @@ pub fn client<B>(sending: &Sending, request: &mut Request<B>, chained: Option<&s
     let mut span = sending.span(&[method]);
     if span.is_traced() {
         span.set("http.request.method", method);
-        let (uri, server) = (request.uri(), server_of(request));
+        let uri = request.uri();
         let scheme = uri.scheme_str().unwrap_or_default();
-        // Without the query, which may be a secret.
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
+        // Without what may be a secret: the user and the query.
+        let server = authority.rsplit('@').next().unwrap_or_default();
         span.set_joined("url.full", &[scheme, "://", server, uri.path()]);
-        address(&mut span, server);
+        address(&mut span, request);
         if let Some(component) = chained {
             span.set("peer.service", component);
         }
@@ -103,25 +104,11 @@ pub fn known(method: &Method) -> &'static str {
     known.unwrap_or("_OTHER")
 }
 
-/// Host and port that a request goes to, without the user, which may be a secret.
-fn server_of<B>(request: &Request<B>) -> &str {
-    let authority = request.uri().authority().map_or("", Authority::as_str);
-    authority.rsplit('@').next().unwrap_or_default()
-}
-
-fn address(span: &mut Span, server: &str) {
-    let (host, port) = host_and_port(server);
-    span.set("server.address", host);
-    if let Some(port) = port {
+fn address<B>(span: &mut Span, request: &Request<B>) {
+    let uri = request.uri();
+    span.set("server.address", uri.host().unwrap_or_default());
+    if let Some(port) = uri.port_u16() {
         span.set("server.port", i64::from(port));
-    }
-}
-
-fn host_and_port(server: &str) -> (&str, Option<u16>) {
-    match server.rsplit_once(':') {
-        // A colon may be one of an IPv6 address, which ends with a bracket.
-        Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()),
-        _ => (server, None),
     }
 }
 
@@ -140,24 +127,4 @@ fn brings_telemetry<B>(request: &Request<B>) -> bool {
         agent.is_some_and(|agent| agent.starts_with(EXPORTERS))
     };
     takes_telemetry && is_exporter() && !context::asks(request.headers())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_server_is_a_host_that_may_have_a_port() {
-        for (server, expected) in [
-            ("shop", ("shop", None)),
-            ("shop:3000", ("shop", Some(3000))),
-            ("shop:", ("shop", None)),
-            ("shop:99999", ("shop", None)),
-            ("[::1]", ("[::1]", None)),
-            ("[::1]:80", ("[::1]", Some(80))),
-            ("", ("", None)),
-        ] {
-            assert_eq!(host_and_port(server), expected, "{server}");
-        }
-    }
 }

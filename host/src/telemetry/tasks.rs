@@ -27,7 +27,9 @@ struct Task {
 }
 
 /// A request that has not been answered; it has when this is dropped.
-pub struct RunningTask(#[expect(dead_code, reason = "it is counted")] Arc<()>);
+pub struct RunningTask {
+    _running: Arc<()>,
+}
 
 impl Tasks {
     /// A request comes in.
@@ -43,7 +45,7 @@ impl Tasks {
             Some(before) => *before = task,
             None => tasks.push(task),
         }
-        RunningTask(running)
+        RunningTask { _running: running }
     }
 
     /// The place of a task, or where that is not known of the only request there is.
@@ -78,14 +80,13 @@ impl Tasks {
 
 /// The place of the request for which a component calls the host.
 pub fn caller<T>(access: &mut Access<'_, T, HasSelf<InstanceState>>) -> Scope {
-    if access.get().tasks.is_none() {
+    let Some(tasks) = access.get().tasks.clone() else {
         return Scope::default();
-    }
+    };
     // The last one of the stack is what the host itself has called.
     let mut store = access.as_context_mut();
     let task = store.async_call_stack().ok().and_then(Iterator::last);
-    let tasks = access.get().tasks.as_ref();
-    tasks.map(|tasks| tasks.place(task)).unwrap_or_default()
+    tasks.place(task)
 }
 
 /// The same.
