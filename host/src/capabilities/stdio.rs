@@ -9,6 +9,7 @@ use crate::problems::Problems;
 use crate::telemetry::tasks::Tasks;
 use crate::telemetry::trace::Scope;
 use crate::telemetry::{Telemetry, logs, spans};
+use bytes::Bytes;
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -20,7 +21,9 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::io::AsyncWrite;
+use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 /// Lines that may wait for the writer.
 const QUEUE: usize = 8192;
@@ -282,6 +285,31 @@ impl StdoutStream for GuestOutput {
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
         Box::new(self.clone())
     }
+
+    // The one made of the other is a task for each instance, which is woken for each line while all of the instance waits.
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+}
+
+impl OutputStream for GuestOutput {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.0.push(&bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(MAX_LINE)
+    }
+}
+
+#[async_trait]
+impl Pollable for GuestOutput {
+    async fn ready(&mut self) {}
 }
 
 impl AsyncWrite for GuestOutput {
@@ -319,5 +347,18 @@ mod tests {
         logs.flush();
         let text = std::fs::read_to_string(dir.path().join("cart_stdout.txt")).unwrap();
         assert_eq!(text, "one\ntwo\nthree\n");
+    }
+
+    #[test]
+    fn a_line_is_there_when_it_has_been_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let logs = Logs::start(dir.path(), None, None).unwrap();
+        let mut stream = logs.stream("cart", Channel::Err, &None).p2_stream();
+        for number in 0..1000 {
+            stream.write(format!("{number}\n").into()).unwrap();
+        }
+        logs.flush();
+        let text = std::fs::read_to_string(dir.path().join("cart_stderr.txt")).unwrap();
+        assert_eq!(text.lines().count(), 1000);
     }
 }
