@@ -101,7 +101,7 @@ impl Context {
         }
     }
 
-    /// The same, for what is asked over and over: in a trace of its own that is not sampled, so it takes no room where traces are kept.
+    /// The same, for what is asked over and over: in a trace of its own that is not sampled, so it takes no room where traces are kept unless it fails.
     pub fn untraced(&self) -> Self {
         let (_, span) = Uuid::now_v7().as_u64_pair();
         Self {

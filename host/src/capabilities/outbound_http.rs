@@ -76,7 +76,10 @@ impl Outbound {
         let sent = sent.await;
         match &sent {
             Ok(response) => spans::answered(&mut span, response),
-            Err(error) => span.fail(|| error.to_string()),
+            Err(error) => {
+                span.awaits_answer(false);
+                span.fail(|| error.to_string());
+            }
         }
         if let Some(counted) = &mut counted {
             counted.ended(&sent);

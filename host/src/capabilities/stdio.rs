@@ -23,11 +23,11 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
-use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
 /// Lines that may wait for the writer.
 const QUEUE: usize = 8192;
-/// A longer line is broken up.
+/// A longer line is broken up. No more is taken at once either, so that a guest's time is counted between.
 const MAX_LINE: usize = 16 * 1024;
 
 /// Which of the two a line came from.
@@ -238,8 +238,13 @@ impl Partial {
         let mut line = self.line.lock().unwrap_or_else(|e| e.into_inner());
         for part in bytes.split_inclusive(|b| *b == b'\n') {
             for piece in part.chunks(MAX_LINE) {
-                line.extend_from_slice(piece.strip_suffix(b"\n").unwrap_or(piece));
-                if piece.ends_with(b"\n") || line.len() >= MAX_LINE {
+                let text = piece.strip_suffix(b"\n");
+                let more = text.unwrap_or(piece);
+                if line.len() + more.len() > MAX_LINE {
+                    self.send(std::mem::take(&mut line));
+                }
+                line.extend_from_slice(more);
+                if text.is_some() {
                     self.send(std::mem::take(&mut line));
                 }
             }
@@ -286,7 +291,7 @@ impl StdoutStream for GuestOutput {
         Box::new(self.clone())
     }
 
-    // The one made of the other is a task for each instance, which is woken for each line while all of the instance waits.
+    // The one made of the other is a task for each stream, which is woken for each line while all of the instance waits.
     fn p2_stream(&self) -> Box<dyn OutputStream> {
         Box::new(self.clone())
     }
@@ -294,6 +299,9 @@ impl StdoutStream for GuestOutput {
 
 impl OutputStream for GuestOutput {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        if bytes.len() > MAX_LINE {
+            return Err(StreamError::trap("more is written than may be at once"));
+        }
         self.0.push(&bytes);
         Ok(())
     }
@@ -318,6 +326,7 @@ impl AsyncWrite for GuestOutput {
         _: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        let bytes = &bytes[..bytes.len().min(MAX_LINE)];
         self.0.push(bytes);
         Poll::Ready(Ok(bytes.len()))
     }
@@ -335,6 +344,7 @@ impl AsyncWrite for GuestOutput {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use tokio::io::AsyncWriteExt;
 
     #[test]
     fn lines_arrive_whole_and_in_order() {
@@ -350,6 +360,21 @@ mod tests {
     }
 
     #[test]
+    fn a_long_line_is_broken_up_and_nothing_is_added() {
+        let dir = tempfile::tempdir().unwrap();
+        let logs = Logs::start(dir.path(), None, None).unwrap();
+        let output = logs.stream("cart", Channel::Out, &None);
+        for length in [MAX_LINE, 2 * MAX_LINE, MAX_LINE + 1] {
+            output.0.push("x".repeat(length).as_bytes());
+            output.0.push(b"\n");
+        }
+        logs.flush();
+        let text = std::fs::read_to_string(dir.path().join("cart_stdout.txt")).unwrap();
+        let lengths: Vec<_> = text.lines().map(str::len).collect();
+        assert_eq!(lengths, [MAX_LINE, MAX_LINE, MAX_LINE, MAX_LINE, 1]);
+    }
+
+    #[test]
     fn a_line_is_there_when_it_has_been_written() {
         let dir = tempfile::tempdir().unwrap();
         let logs = Logs::start(dir.path(), None, None).unwrap();
@@ -360,5 +385,16 @@ mod tests {
         logs.flush();
         let text = std::fs::read_to_string(dir.path().join("cart_stderr.txt")).unwrap();
         assert_eq!(text.lines().count(), 1000);
+    }
+
+    #[tokio::test]
+    async fn no_more_is_taken_at_once_than_a_line_may_have() {
+        let dir = tempfile::tempdir().unwrap();
+        let logs = Logs::start(dir.path(), None, None).unwrap();
+        let stream = logs.stream("cart", Channel::Out, &None);
+        let long = vec![b'\n'; MAX_LINE + 1];
+        assert!(stream.p2_stream().write(long.clone().into()).is_err());
+        let mut stream = Pin::from(stream.async_stream());
+        assert_eq!(stream.write(&long).await.unwrap(), MAX_LINE);
     }
 }

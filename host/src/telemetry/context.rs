@@ -35,13 +35,11 @@ impl TraceContext {
             return None;
         }
         let (trace, span, sampled) = parse(header)?;
-        let state = headers.get(TRACESTATE);
-        let state = state.filter(|state| state.len() <= MAX_STATE).cloned();
         Some(Self {
             trace,
             span,
             sampled,
-            state,
+            state: state(headers),
         })
     }
 
@@ -62,6 +60,18 @@ impl TraceContext {
             None => headers.remove(TRACESTATE),
         };
     }
+}
+
+/// What tracing systems have added, which may be in several headers. A copy: a header itself holds all that was read with it.
+fn state(headers: &HeaderMap) -> Option<HeaderValue> {
+    let mut parts = headers.get_all(TRACESTATE).iter();
+    let mut state = parts.next()?.as_bytes().to_vec();
+    for part in parts {
+        state.push(b',');
+        state.extend_from_slice(part.as_bytes());
+    }
+    let fits = state.len() <= MAX_STATE;
+    fits.then(|| HeaderValue::try_from(state).ok()).flatten()
 }
 
 /// Writes bytes as hex digits: what formats texts takes several times as long, and this is written for each request.
@@ -125,6 +135,17 @@ mod tests {
                 .unwrap()
                 .sampled
         );
+    }
+
+    #[test]
+    fn a_state_in_several_headers_goes_on_as_one() {
+        let mut headers = headers(SAMPLE);
+        headers.append(TRACESTATE, HeaderValue::from_static("other=2"));
+        let state = |headers: &HeaderMap| TraceContext::of(headers).unwrap().state;
+        assert_eq!(state(&headers).unwrap(), "vendor=1,other=2");
+        let long = HeaderValue::try_from("x".repeat(MAX_STATE)).unwrap();
+        headers.append(TRACESTATE, long);
+        assert_eq!(state(&headers), None);
     }
 
     #[test]

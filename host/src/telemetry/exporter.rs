@@ -7,7 +7,7 @@
 use super::batch::Batch;
 use super::metrics::COMPONENT;
 use super::settings::{Protocol, Receiver, Settings};
-use super::trace::{Ended, SpanList};
+use super::trace::{Ended, Scope, SpanList};
 use crate::body::full;
 use crate::capabilities::allowed_hosts::CHAINING_SUFFIX;
 use crate::dispatch::Dispatcher;
@@ -34,7 +34,7 @@ use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -45,6 +45,8 @@ pub const USER_AGENT: &str = concat!("OTel-OTLP-Exporter-Souk/", env!("CARGO_PKG
 const LAST_FLUSH: Duration = Duration::from_secs(2);
 /// Bytes of an answer that are read.
 const MAX_ANSWER: usize = 64 << 10;
+/// When nothing has been lost for so long, it is over.
+const OVER: Duration = Duration::from_secs(60);
 
 /// The attribute by which the instances of a service are told apart.
 const INSTANCE: &str = "service.instance.id";
@@ -229,7 +231,7 @@ impl Exporter {
     fn report(&self, kind: &'static str, sent: anyhow::Result<bool>) {
         let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
         health.report(kind, sent);
-        health.report_loss(self.dropped.swap(0, Ordering::Relaxed));
+        health.report_loss(self.dropped.swap(0, Ordering::Relaxed), Instant::now());
     }
 
     /// Whether there was something to send. What cannot be sent is in the next metrics too.
@@ -347,10 +349,13 @@ impl Exporter {
         let dispatcher = self.dispatcher.get().and_then(Weak::upgrade);
         let dispatcher = dispatcher.context("the application does not serve")?;
         let answer = async {
-            let answer = dispatcher.chained(component, request.map(full), None).await;
-            let (head, body) = answer.into_parts();
+            // Its caller has no place in a trace, so it gets none.
+            let caller = Some(Scope::default());
+            let request = request.map(full);
+            let answer = dispatcher.chained(component, request, caller).await;
+            let (head, mut body) = answer.into_parts();
             // An instance counts as busy until its body is read.
-            let _ = body.collect().await;
+            while body.frame().await.is_some_and(|frame| frame.is_ok()) {}
             head.status
         };
         let answer = tokio::time::timeout(limit, answer).await;
@@ -460,7 +465,8 @@ fn taken(receiver: &Receiver, status: StatusCode) -> anyhow::Result<()> {
 struct Health {
     /// What cannot be exported.
     failing: BTreeSet<&'static str>,
-    dropping: bool,
+    /// How much has been lost since all was well, and when the last of it was.
+    lost: Option<(u64, Instant)>,
 }
 
 impl Health {
@@ -482,11 +488,19 @@ impl Health {
         }
     }
 
-    fn report_loss(&mut self, dropped: u64) {
-        if dropped > 0 && !self.dropping {
-            tracing::warn!(dropped, "telemetry is lost; said once");
+    fn report_loss(&mut self, dropped: u64, now: Instant) {
+        match self.lost {
+            None if dropped > 0 => {
+                tracing::warn!(dropped, "telemetry is lost: there is more than can be sent");
+                self.lost = Some((dropped, now));
+            }
+            Some((lost, _)) if dropped > 0 => self.lost = Some((lost + dropped, now)),
+            Some((lost, last)) if now.duration_since(last) >= OVER => {
+                tracing::info!(lost, "no more telemetry is lost");
+                self.lost = None;
+            }
+            _ => {}
         }
-        self.dropping |= dropped > 0;
     }
 }
 

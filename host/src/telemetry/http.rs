@@ -38,6 +38,7 @@ pub fn server<B>(
         }
     };
     if span.is_traced() {
+        span.awaits_answer(true);
         span.set("http.request.method", method);
         span.set("http.route", &*route.target.route);
         span.set("url.path", request.uri().path());
@@ -58,6 +59,7 @@ pub fn answered<B>(span: &mut Span, response: &Response<B>) {
     if !span.is_traced() {
         return;
     }
+    span.awaits_answer(false);
     let status = response.status();
     span.set("http.response.status_code", i64::from(status.as_u16()));
     if let Some(id) = text(response.headers(), &REQUEST_ID) {
@@ -74,6 +76,7 @@ pub fn client<B>(sending: &Sending, request: &mut Request<B>, chained: Option<&s
     let method = known(request.method());
     let mut span = sending.span(&[method]);
     if span.is_traced() {
+        span.awaits_answer(true);
         span.set("http.request.method", method);
         let uri = request.uri();
         let scheme = uri.scheme_str().unwrap_or_default();

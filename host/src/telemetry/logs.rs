@@ -12,6 +12,9 @@ use opentelemetry_proto::tonic::logs::v1::{LogRecord, SeverityNumber};
 use serde_json::{Map, Value};
 use std::time::SystemTime;
 
+/// Attributes of a record: records wait in memory, where each attribute takes more than its place in the line.
+const MAX_ATTRIBUTES: usize = 64;
+
 /// The record of a line that was written to `stream`.
 pub fn record(line: &[u8], stream: &str, place: &Scope) -> LogRecord {
     let context = place.context();
@@ -60,7 +63,8 @@ fn structured(record: &mut LogRecord, mut object: Map<String, Value>) {
     }
     // The resource and the record say these themselves.
     object.retain(|name, _| !matches!(name.as_str(), "service" | "time"));
-    for (name, value) in object {
+    record.dropped_attributes_count = object.len().saturating_sub(MAX_ATTRIBUTES) as u32;
+    for (name, value) in object.into_iter().take(MAX_ATTRIBUTES) {
         record.attributes.push(KeyValue {
             key: name,
             value: Some(any(value)),
@@ -121,6 +125,16 @@ mod tests {
         );
         assert_eq!(attribute("level"), None);
         assert_eq!(attribute("service"), None);
+    }
+
+    #[test]
+    fn of_many_attributes_some_are_kept() {
+        let pairs = (0..100).map(|number| format!(r#""a{number}":{number}"#));
+        let line = format!("{{{}}}", pairs.collect::<Vec<_>>().join(","));
+        let record = record(line.as_bytes(), "stderr", &Scope::default());
+        // Beside the name of the stream.
+        assert_eq!(record.attributes.len(), MAX_ATTRIBUTES + 1);
+        assert_eq!(record.dropped_attributes_count, 36);
     }
 
     #[test]

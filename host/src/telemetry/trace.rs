@@ -19,7 +19,7 @@ use std::time::{Duration, Instant, SystemTime};
 pub const SLOW: Duration = Duration::from_secs(1);
 /// Spans of one request that are kept until it has been answered.
 const MAX_WAITING_OF_ONE: usize = 512;
-/// The same of all requests together; each takes about a kilobyte, and one that a component says four at most.
+/// The same of all requests together; each takes about a kilobyte, and one with many long texts some more.
 const MAX_WAITING: usize = 16_384;
 /// Spans of one request that components say, which costs them nothing.
 const MAX_SAID_OF_ONE: usize = 256;
@@ -50,6 +50,8 @@ struct Lists {
     ended: SpanList,
     /// Those of an earlier request, to be used again.
     unused: SpanList,
+    /// How many more there were than are kept.
+    lost: usize,
 }
 
 impl Tracing {
@@ -141,6 +143,7 @@ impl Tracing {
 
     /// Keeps the lists of a request that is forgotten to be used again, as far as there is room.
     fn forget(&self, mut lists: Lists) {
+        lists.lost = 0;
         lists.unused.append(&mut lists.ended);
         lists.unused.truncate(SPARE_SPANS);
         let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
@@ -200,7 +203,7 @@ impl Trace {
                 if is_root || (!in_full && self.tracing.make_room(1)) {
                     ended.push(span);
                 } else {
-                    self.tracing.exporter.dropped(1);
+                    lists.lost += 1;
                 }
                 if is_root {
                     let lists = std::mem::take(lists);
@@ -214,7 +217,10 @@ impl Trace {
                     };
                     drop(spans);
                     match exported {
-                        true => self.tracing.exporter.spans(lists.ended),
+                        true => {
+                            self.tracing.exporter.dropped(lists.lost);
+                            self.tracing.exporter.spans(lists.ended);
+                        }
                         false => self.tracing.forget(lists),
                     }
                 } else if self.came.sampled && ended.len() >= PART {
@@ -223,6 +229,16 @@ impl Trace {
                     self.tracing.exporter.spans(part);
                 }
             }
+        }
+    }
+
+    /// Counts a span that is not kept, which nobody misses where the others are not exported.
+    fn lose(&self) {
+        let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *spans {
+            Spans::Waiting(lists) => lists.lost += 1,
+            Spans::Exported => self.tracing.exporter.dropped(1),
+            Spans::Forgotten => {}
         }
     }
 
@@ -303,6 +319,7 @@ impl Scope {
         Span(Kept::Open(Open {
             place: place.clone(),
             is_root: false,
+            is_awaited: false,
             ended,
         }))
     }
@@ -350,7 +367,7 @@ impl Scope {
             trace.failed.store(true, Ordering::Relaxed);
         }
         if trace.said.fetch_add(1, Ordering::Relaxed) >= MAX_SAID_OF_ONE {
-            trace.tracing.exporter.dropped(1);
+            trace.lose();
             return Some(());
         }
         let mut ended = place.begin(happened.kind);
@@ -436,6 +453,8 @@ enum Kept {
 struct Open {
     place: Place,
     is_root: bool,
+    /// Whether it is a request that has not been answered.
+    is_awaited: bool,
     ended: Box<Ended>,
 }
 
@@ -493,6 +512,13 @@ impl Span {
         matches!(self.0, Kept::Open(_))
     }
 
+    /// Notes that it is a request, and whether it has not been answered. Where that stays so, whoever made it has given it up.
+    pub fn awaits_answer(&mut self, awaits: bool) {
+        if let Kept::Open(open) = &mut self.0 {
+            open.is_awaited = awaits;
+        }
+    }
+
     /// Notes something about it.
     pub fn set<'a>(&mut self, key: &'static str, value: impl Into<Value<&'a str>>) {
         if let Kept::Open(open) = &mut self.0 {
@@ -543,8 +569,17 @@ impl Drop for Span {
         let Open {
             place,
             is_root,
+            is_awaited,
             mut ended,
         } = open;
+        if is_awaited {
+            ended.details.set("error.type", "cancelled");
+        }
+        // Who gives a call up while it is waited for itself has waited in vain. That a visitor leaves is nobody's failure.
+        if is_awaited && ended.kind == SpanKind::Client {
+            place.trace.failed.store(true, Ordering::Relaxed);
+            ended.error = Some("it was given up before there was an answer".into());
+        }
         ended.end = place.trace.time(Instant::now());
         place.trace.end(ended, is_root);
     }

@@ -241,6 +241,34 @@ fn of_what_is_not_sampled_only_failures_and_slow_requests_are_told() {
 }
 
 #[test]
+fn a_call_that_is_given_up_has_failed() {
+    souk_only!();
+    let otlp = Otlp::start();
+    let host = unsampled(&otlp.url).start();
+    let reply = host.get("/call/impatient?url=http://streams.spin.internal/slow?ms=60000");
+    assert_eq!(reply.text, "given up");
+    let spans = otlp.trace_with(is_server_of("caller"));
+    let sent = only(&spans, |s| s.kind == SpanKind::Client);
+    assert_eq!(sent.get("error.type"), "cancelled");
+    assert!(sent.error.is_some());
+    assert!(only(&spans, is_server_of("caller")).error.is_none());
+}
+
+#[test]
+fn a_visitor_who_leaves_is_nobodys_failure() {
+    souk_only!();
+    let otlp = Otlp::start();
+    let host = told(&otlp.url).start();
+    let impatient = host.request("/streams/slow?ms=60000");
+    let left = impatient.timeout(Duration::from_millis(500)).send();
+    assert!(left.is_err());
+    let spans = otlp.trace_with(is_server_of("streams"));
+    let served = only(&spans, is_server_of("streams"));
+    assert_eq!(served.get("error.type"), "cancelled");
+    assert!(served.error.is_none());
+}
+
+#[test]
 fn what_was_recorded_is_sent_before_the_host_ends() {
     souk_only!();
     let otlp = Otlp::start();
@@ -333,6 +361,28 @@ fn nothing_is_told_where_nobody_is_to_be_told() {
     host.signal(Signal::SIGTERM);
     host.wait(Duration::from_secs(10));
     assert_eq!(otlp.requests().0, 0);
+}
+
+#[test]
+fn what_is_exported_to_a_component_is_not_traced_wherever_it_goes() {
+    souk_only!();
+    let otlp = Otlp::start();
+    let host = told(&otlp.url)
+        .env(
+            "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
+            "http://hello.spin.internal/in",
+        )
+        .env("OTEL_METRIC_EXPORT_INTERVAL", "50")
+        .start();
+    assert_eq!(host.get("/misbehave/trap").status, 500);
+    eventually("the log is exported", || {
+        !otlp
+            .points_of("http.server.request.duration", "hello", &[])
+            .is_empty()
+    });
+    host.get("/kv/get?store=default&key=a");
+    otlp.trace_with(is_server_of("key-value"));
+    assert!(!otlp.spans().iter().any(is_server_of("hello")));
 }
 
 #[test]
