@@ -42,6 +42,17 @@ pub enum Missing {
     Unavailable(String),
 }
 
+impl Missing {
+    /// Whether it leads nowhere: there is no such thing, or what is asked for makes no sense, such as a cursor somebody typed.
+    pub fn is_nothing(&self) -> bool {
+        match self {
+            Self::Nothing => true,
+            Self::Refused(refusal) => refusal.status == 400,
+            _ => false,
+        }
+    }
+}
+
 /// Why the shop will not do something: a problem document, as far as the pages show it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -73,6 +84,13 @@ impl Refusal {
     /// The last part of the kind of problem.
     pub fn kind(&self) -> &str {
         self.r#type.rsplit(':').next().unwrap_or_default()
+    }
+
+    /// What the API says, also of each field: operators know its words.
+    pub fn words(&self) -> String {
+        let fields = self.errors.iter();
+        let fields = fields.map(|it| format!("; {}: {}", it.field, it.detail));
+        std::iter::once(self.detail.clone()).chain(fields).collect()
     }
 
     /// What there is to say where no page has better words.
@@ -133,8 +151,7 @@ async fn send(call: Call<'_>) -> Result<Response, Missing> {
     let answer = call.send().await?;
     match answer.status() {
         status if status.is_success() => Ok(answer),
-        // What the API cannot make sense of, such as a cursor somebody typed, leads nowhere either.
-        StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST => Err(Missing::Nothing),
+        StatusCode::NOT_FOUND => Err(Missing::Nothing),
         StatusCode::UNAUTHORIZED => Err(Missing::SignedOut),
         status if status.is_client_error() => {
             let refusal: Refusal = answer.json().await?;

@@ -79,6 +79,9 @@ pub fn excuse(visitor: &Visitor, frame: &Frame, missing: Missing, address: &Uri)
     let address = address.path_and_query().map_or("/", |it| it.as_str());
     match missing {
         Missing::Nothing => html(StatusCode::NOT_FOUND, frame.not_found()),
+        Missing::Refused(refusal) if refusal.status == 400 => {
+            html(StatusCode::NOT_FOUND, frame.not_found())
+        }
         Missing::SignedOut => {
             visitor.distrust();
             Redirect::to(address).into_response()

@@ -68,13 +68,29 @@ async fn guarded(
     let begun = Instant::now();
     // A trial is one attempt: it is to find out, not to succeed.
     let answer = attempts(attempt, &known, repeatable && !trial, make).await;
-    if let Some(outcome) = outcome(policy, &answer, begun.elapsed().as_millis()) {
+    let took_ms = begun.elapsed().as_millis();
+    if let Some(outcome) = outcome(policy, &answer, took_ms) {
+        log(policy.service, outcome, &answer, took_ms);
         match trial {
             true => known.end_trial(outcome),
             false => known.note(outcome),
         }
     }
     answer
+}
+
+/// Says of a call that was not good what the breaker counts, under a name by which those are found again.
+fn log(service: &str, outcome: Outcome, answer: &Answer, took_ms: u128) {
+    let how = match outcome {
+        Outcome::Good => return,
+        Outcome::Slow => "slow",
+        Outcome::Failed => "failed",
+    };
+    let why = match answer {
+        Ok(response) => response.status().to_string(),
+        Err(error) => error.to_string(),
+    };
+    tracing::warn!(call = format!("{how}:{service}"), %why, took_ms, "a call was not good");
 }
 
 /// What a call says about the service; nothing, where it was not the service's doing.

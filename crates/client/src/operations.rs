@@ -32,7 +32,11 @@ pub struct CallReport {
     pub changed_at: i64,
     /// How often it has opened.
     pub opened: u32,
-    /// Calls within the last fifteen seconds. As long as all goes well they are not counted.
+    /// Since when calls are counted, in milliseconds since 1970: within the last fifteen seconds; where the breaker is not closed, within those
+    /// before it opened.
+    #[serde(default)]
+    pub counted_since: i64,
+    /// Calls since then. As long as all goes well they are not counted.
     pub calls: u32,
     /// How many of these failed.
     pub failed: u32,
@@ -63,6 +67,7 @@ impl CallReport {
             state: state.into(),
             changed_at: record.breaker.changed_at(),
             opened: record.breaker.opened(),
+            counted_since: record.breaker.counted_since(now),
             calls,
             failed,
             slow,

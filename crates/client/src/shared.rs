@@ -68,7 +68,7 @@ impl Known {
 
     /// A trial has ended.
     pub fn end_trial(&self, outcome: Outcome) {
-        self.change(|record| record.breaker.end_trial(outcome, now()));
+        self.watch(|record| record.breaker.end_trial(outcome, now()));
     }
 
     /// A call has ended.
@@ -135,7 +135,19 @@ impl Known {
             copy.told_at = now;
             std::mem::take(&mut copy.untold)
         });
-        self.change(|record| record.observe(&counts, now));
+        self.watch(|record| record.observe(&counts, now));
+    }
+
+    /// Changes the record, and says so if its breaker opens.
+    fn watch(&self, change: impl Fn(&mut Record)) {
+        let opens = self.change(|record| {
+            let before = record.breaker.opened();
+            change(record);
+            record.breaker.opened() > before
+        });
+        if opens {
+            tracing::warn!(callee = self.callee, "the breaker opens");
+        }
     }
 
     fn read(&self) -> Result<Option<Record>, Error> {

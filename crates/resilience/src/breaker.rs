@@ -190,6 +190,9 @@ pub struct Breaker {
     opened: u32,
     /// When its state last changed.
     changed_at: i64,
+    /// What it opened for, and when that was.
+    #[serde(default)]
+    opened_for: (Totals, i64),
 }
 
 impl Breaker {
@@ -263,6 +266,10 @@ impl Breaker {
     }
 
     fn open(&mut self, now: i64) {
+        // A trial that failed is no other reason.
+        if self.state == State::Closed {
+            self.opened_for = (self.counts.totals(), now);
+        }
         self.opened = self.opened.saturating_add(1);
         self.become_(
             State::Open {
@@ -283,9 +290,20 @@ impl Breaker {
         self.state
     }
 
-    /// What the calls of the window come to.
+    /// What the calls of the window come to; where it is not closed, those that it opened for.
     pub fn totals(&self) -> Totals {
-        self.counts.totals()
+        match self.state {
+            State::Closed => self.counts.totals(),
+            State::Open { .. } | State::HalfOpen { .. } => self.opened_for.0,
+        }
+    }
+
+    /// Since when these were made.
+    pub fn counted_since(&self, now: i64) -> i64 {
+        match self.state {
+            State::Closed => now - WINDOW,
+            State::Open { .. } | State::HalfOpen { .. } => self.opened_for.1 - WINDOW,
+        }
     }
 
     /// How often it has opened.
@@ -379,6 +397,34 @@ mod tests {
         }
         assert!(matches!(breaker.state(), State::Open { .. }));
         assert_eq!(breaker.opened(), 1);
+    }
+
+    #[test]
+    fn while_it_is_not_closed_it_says_what_it_opened_for() {
+        let mut breaker = Breaker::default();
+        let bad = [(Outcome::Failed, 6), (Outcome::Slow, 1), (Outcome::Good, 2)];
+        breaker.observe(&counts(&bad, NOW), NOW);
+        let said = Totals {
+            calls: 9,
+            failed: 6,
+            slow: 1,
+        };
+        let mut later = NOW;
+        for _ in 0..3 {
+            assert_eq!(breaker.totals(), said, "open");
+            later += OPEN_FOR;
+            assert!(breaker.take_trial(later));
+            assert_eq!(breaker.totals(), said, "half-open");
+            assert_eq!(breaker.counted_since(later), NOW - WINDOW);
+            breaker.end_trial(Outcome::Failed, later);
+        }
+        later += OPEN_FOR;
+        for _ in 0..TRIALS {
+            assert!(breaker.take_trial(later));
+            breaker.end_trial(Outcome::Good, later);
+        }
+        assert_eq!(breaker.totals(), Totals::default());
+        assert_eq!(breaker.counted_since(later), later - WINDOW);
     }
 
     #[test]

@@ -179,6 +179,11 @@ fn who_fails_is_seen_when_a_fault_is_ordered() {
 }
 
 #[test]
+fn a_filter_that_is_mistyped_is_said_to_be() {
+    operate("mistypeAFilter");
+}
+
+#[test]
 fn a_dead_letter_is_delivered_again() {
     operate("redeliverADeadLetter");
 }

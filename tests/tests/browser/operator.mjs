@@ -223,20 +223,37 @@ const scenes = {
 
   async seeWhoFails() {
     const page = await operator();
+    // Of the calls of one service to another there is one failure on order: the last.
+    await haveFail(page, { from: "gateway", to: "inventory", percent: "1" });
     await haveFail(page, { from: "gateway", to: "inventory", percent: "100" });
+    assert.equal(await banner(page).getByRole("listitem").count(), 1);
     await failToBeThere(REQUESTS);
     const failing = page.getByRole("row", { name: "gateway inventory" });
     await until(page, "/console/map", failing.getByText("open"));
     await page.getByText(/failed, (half )?open/).waitFor();
     await page.goto("/console");
     await banner(page).waitFor();
-    await page.getByText(/gateway is in trouble with inventory/).waitFor();
+    await page.getByText(/gateway is in trouble with inventory: [1-9]\d* failed, \d+ slow of [1-9]\d* calls/).waitFor();
+    const failed = await page.getByRole("link", { name: /^[1-9]\d* failed$/ }).getAttribute("href");
+    await until(page, failed, page.getByText(/call=failed:inventory .*why=503/).first());
     // The tile counts what failed, and leads to it.
     await until(page, "/console", page.locator(".numbers .bad", { hasText: "Failed" }));
     await page.locator(".numbers .bad", { hasText: "Failed" }).getByRole("link").click();
     await page.waitForURL("**/console/traces?*status=error*");
     await page.getByText(/\d+ failed/).first().waitFor();
     await endFaults(page);
+    noComplaints(page);
+  },
+
+  async mistypeAFilter() {
+    const page = await operator();
+    for (const wrong of ["/console/traces?from=yesterday", "/console/logs?attribute=odd"]) {
+      const answer = await page.request.get(wrong);
+      assert.equal(answer.status(), 400);
+      const text = await answer.text();
+      assert.ok(text.includes(wrong.includes("from") ? "from" : "attribute"), text);
+      assert.ok(text.includes(`href="${wrong.split("?")[0]}"`), "the way on asks for nothing that is wrong");
+    }
     noComplaints(page);
   },
 

@@ -1,7 +1,6 @@
 //! What operators ask, in the administrator's own name.
 
 use http::Method;
-use serde::Serialize;
 use serde_json::json;
 
 use crate::clients::{Missing, call, get, path_of, send};
@@ -102,9 +101,13 @@ pub async fn faults(visitor: &Visitor) -> Result<Option<Vec<Fault>>, Missing> {
     }
 }
 
-/// Orders these faults, in the place of all that were ordered before.
-pub async fn order_faults(visitor: &Visitor, faults: &[NewFault]) -> Result<(), Missing> {
-    change(visitor, Method::PUT, FAULTS, &json!({"faults": faults})).await
+/// Orders these faults, in the place of all that were ordered before. Says which services could not be told; empty where all were.
+pub async fn order_faults(visitor: &Visitor, faults: &[NewFault]) -> Result<String, Missing> {
+    let body = json!({"faults": faults});
+    let answer = send(call(visitor, Method::PUT, FAULTS).json(&body)).await?;
+    let untold = answer.headers().get("x-souk-untold");
+    let untold = untold.and_then(|services| services.to_str().ok());
+    Ok(untold.unwrap_or_default().to_owned())
 }
 
 /// One page of the log of events.
@@ -206,7 +209,10 @@ pub async fn products(visitor: &Visitor, ids: &[&str]) -> Vec<Product> {
 /// Sets how many of a product are there.
 pub async fn set_stock(visitor: &Visitor, product: &str, on_hand: i64) -> Result<(), Missing> {
     let path = path_of("/api/inventory", product)?;
-    change(visitor, Method::PUT, &path, &json!({"on_hand": on_hand})).await
+    let body = json!({"on_hand": on_hand});
+    send(call(visitor, Method::PUT, &path).json(&body))
+        .await
+        .map(drop)
 }
 
 /// The path of one page of a list.
@@ -214,15 +220,6 @@ fn rows(path: &str, asked: &Asked) -> String {
     let path = asked.at(path);
     let begin = if path.contains('?') { '&' } else { '?' };
     format!("{path}{begin}limit={ROWS}")
-}
-
-async fn change(
-    visitor: &Visitor,
-    method: Method,
-    path: &str,
-    body: &impl Serialize,
-) -> Result<(), Missing> {
-    send(call(visitor, method, path).json(body)).await.map(drop)
 }
 
 #[cfg(test)]

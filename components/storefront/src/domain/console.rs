@@ -11,6 +11,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use form_urlencoded::Serializer;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -43,6 +44,12 @@ pub fn link(path: &str, parameters: &[(&str, &str)]) -> String {
         query if query.is_empty() => path.to_owned(),
         query => format!("{path}?{query}"),
     }
+}
+
+/// The page of a service. One that is none of ours may be called anything.
+pub fn service_page(name: &str) -> String {
+    const SPELLED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
+    format!("/console/services/{}", utf8_percent_encode(name, SPELLED))
 }
 
 /// What a page of a list is asked for: the parameters that it knows, as they are in its address and go on to the API.
@@ -174,6 +181,12 @@ pub fn percent(part: i64, whole: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_service_may_be_called_anything() {
+        assert_eq!(service_page("orders-2"), "/console/services/orders-2");
+        assert_eq!(service_page("a b?c/d"), "/console/services/a%20b%3Fc%2Fd");
+    }
 
     #[test]
     fn an_operator_is_known_by_the_token() {

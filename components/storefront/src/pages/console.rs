@@ -67,7 +67,9 @@ fn excuse(visitor: &Visitor, frame: &Console, missing: Missing, address: &Uri) -
         }
         Missing::Refused(refusal) => {
             let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::CONFLICT);
-            html(status, frame.refused(&refusal.detail, address))
+            // Not to what was refused: a query that is wrong stays wrong.
+            let back = address.split('?').next().unwrap_or(address);
+            html(status, frame.refused(&refusal.words(), back))
         }
         Missing::Unavailable(why) => {
             let page = frame.unavailable(&why, address);

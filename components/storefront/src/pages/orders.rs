@@ -48,9 +48,10 @@ pub async fn follow(
             events
         }
         Err(missing) => {
-            let status = match missing {
-                Missing::Nothing | Missing::SignedOut => StatusCode::NOT_FOUND,
-                _ => StatusCode::SERVICE_UNAVAILABLE,
+            let ends_here = missing.is_nothing() || matches!(missing, Missing::SignedOut);
+            let status = match ends_here {
+                true => StatusCode::NOT_FOUND,
+                false => StatusCode::SERVICE_UNAVAILABLE,
             };
             let mut response = Response::default();
             *response.status_mut() = status;

@@ -38,7 +38,7 @@ impl Window {
     }
 
     /// When it begins, in milliseconds since 1970: with a whole step.
-    fn from(&self) -> i64 {
+    pub fn from(&self) -> i64 {
         let step = self.step() * MINUTE;
         (self.now - self.minutes * MINUTE) / step * step + step
     }

@@ -75,7 +75,9 @@ pub struct Breaker {
     pub changed_at: i64,
     /// How often it has opened.
     pub opened: i64,
-    /// Calls within the last fifteen seconds.
+    /// Since when calls are counted, in milliseconds since 1970.
+    pub counted_since: i64,
+    /// Calls within the fifteen seconds from then on.
     pub calls: i64,
     /// How many of these failed.
     pub failed: i64,

@@ -8,8 +8,10 @@ use souk_chassis::background::now;
 use super::{answer, done};
 use crate::clients::console::{self as api, part};
 use crate::clients::{Missing, Refusal};
-use crate::domain::console::operations::{Fault, NewFault};
+use crate::domain::console::link;
+use crate::domain::console::operations::NewFault;
 use crate::forms::{Form, Sent};
+use crate::pages::parameter;
 use crate::session::{Operator, Visitor};
 
 const FAULTS: &str = "/console/faults";
@@ -39,20 +41,22 @@ async fn page(visitor: &Visitor, form: &Form, uri: &Uri) -> Response {
     };
     answer(visitor, uri, both, |console, (faults, names)| {
         let names: Vec<_> = names.iter().map(String::as_str).collect();
-        console.faults(faults.as_deref(), form, &names)
+        let untold = parameter(uri, "untold").unwrap_or_default();
+        console.faults(faults.as_deref(), form, &names, &untold)
     })
     .await
 }
 
-/// `POST /console/faults`: orders another one, beside those there are.
+/// `POST /console/faults`: orders another one, beside those there are. Of the calls of one service to another there is one.
 pub async fn order(Operator(visitor): Operator, Sent(mut form): Sent) -> Response {
     let ordered = async {
         let there = api::faults(&visitor).await?.unwrap_or_default();
-        let mut faults: Vec<_> = there
+        let new = new_fault(&form);
+        let others = there
             .iter()
-            .filter_map(|it| Fault::again(it, now()))
-            .collect();
-        faults.push(new_fault(&form));
+            .filter(|it| (&it.from, &it.to) != (&new.from, &new.to));
+        let mut faults: Vec<_> = others.filter_map(|it| it.again(now())).collect();
+        faults.push(new);
         api::order_faults(&visitor, &faults).await
     };
     match ordered.await {
@@ -62,8 +66,17 @@ pub async fn order(Operator(visitor): Operator, Sent(mut form): Sent) -> Respons
             *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
             response
         }
-        outcome => done(&visitor, outcome, FAULTS).await,
+        outcome => told(&visitor, outcome).await,
     }
+}
+
+/// On to the list, which also says who could not be told.
+async fn told(visitor: &Visitor, outcome: Result<String, Missing>) -> Response {
+    let page = match &outcome {
+        Ok(untold) => link(FAULTS, &[("untold", untold)]),
+        Err(_) => FAULTS.to_owned(),
+    };
+    done(visitor, outcome.map(drop), &page).await
 }
 
 fn new_fault(form: &Form) -> NewFault {
@@ -96,5 +109,5 @@ fn refuse(form: &mut Form, refusal: &Refusal) {
 /// `POST /console/faults/end`: all is well again.
 pub async fn end(Operator(visitor): Operator, Sent(_): Sent) -> Response {
     let outcome = api::order_faults(&visitor, &[]).await;
-    done(&visitor, outcome, FAULTS).await
+    told(&visitor, outcome).await
 }

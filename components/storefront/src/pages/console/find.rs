@@ -24,7 +24,7 @@ async fn page_of(visitor: &Visitor, wanted: &Wanted<'_>) -> Result<String, Missi
         Wanted::Request(id) => of_request(id),
         Wanted::Id(id) => match shopping::order(visitor, id).await {
             Ok(order) => format!("/console/orders/{}", order.id),
-            Err(Missing::Nothing) => of_request(id),
+            Err(missing) if missing.is_nothing() => of_request(id),
             Err(missing) => return Err(missing),
         },
         Wanted::Order(number) => match api::order_by_number(visitor, number).await? {

@@ -4,10 +4,10 @@ use axum::response::Response;
 use futures::future::join;
 use http::Uri;
 use souk_chassis::Path;
-use souk_chassis::background::now;
 
 use super::{answer, window};
 use crate::clients::console::{self as api, part};
+use crate::pages::parameter;
 use crate::session::Operator;
 
 /// `GET /console/services`
@@ -17,7 +17,8 @@ pub async fn list(Operator(visitor): Operator, uri: Uri) -> Response {
         Ok((part(services)?, part(breakers)?))
     };
     answer(&visitor, &uri, both, |console, (services, breakers)| {
-        console.services(services.as_ref(), breakers.as_ref(), now())
+        let status = parameter(&uri, "status").unwrap_or_default();
+        console.services(services.as_ref(), breakers.as_ref(), &status)
     })
     .await
 }

@@ -6,7 +6,6 @@ use http::Uri;
 use souk_chassis::Path;
 
 use super::{answer, asked, done};
-use crate::clients::Missing;
 use crate::clients::console as api;
 use crate::forms::Sent;
 use crate::session::Operator;
@@ -68,9 +67,8 @@ pub async fn count(
     Path(product): Path<String>,
     Sent(form): Sent,
 ) -> Response {
-    let outcome = match form.get("on_hand").trim().parse() {
-        Ok(on_hand) => api::set_stock(&visitor, &product, on_hand).await,
-        Err(_) => Err(Missing::Nothing),
-    };
+    // What is no whole number the API refuses, and says so.
+    let on_hand = form.get("on_hand").trim().parse().unwrap_or(-1);
+    let outcome = api::set_stock(&visitor, &product, on_hand).await;
     done(&visitor, outcome, STOCK).await
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{Console, counted, filter, filters, live, pages, table, tag, time};
 use crate::domain::console::operations::{DeadLetter, Event, HeldBack, Logged, Standing};
-use crate::domain::console::{Asked, List, duration, link};
+use crate::domain::console::{Asked, List, duration, link, service_page};
 use crate::domain::order::number;
 use crate::view::fields::form_token;
 
@@ -36,7 +36,11 @@ impl Console {
         let content = html! {
             (tabs(EVENTS))
             (filters(EVENTS, fields))
-            @if list.items.is_empty() { p { "No event is like this." } } @else { (table("Events", &columns, rows)) }
+            @match (list.items.is_empty(), &list.next_cursor) {
+                (false, _) => { (table("Events", &columns, rows)) }
+                (true, None) => p { "No event is like this." },
+                (true, Some(_)) => p { "None of those looked at so far is like this." },
+            }
             (pages(EVENTS, asked, list.next_cursor.as_deref()))
         };
         self.page("Events", EVENTS, content)
@@ -57,7 +61,7 @@ impl Console {
         let rows = html! {
             @for one in standings {
                 tr {
-                    th scope="row" { a href={ "/console/services/" (one.consumer) } { (one.consumer) } }
+                    th scope="row" { a href=(service_page(&one.consumer)) { (one.consumer) } }
                     td { (state(one)) }
                     (standing_cells(one))
                     td class="words" { (one.last_error.as_deref().unwrap_or("")) }
@@ -124,7 +128,7 @@ impl Console {
                 tr {
                     (position_cell(one.position))
                     (what_cells(&one.event))
-                    td { a href={ "/console/services/" (one.consumer) } { (one.consumer) } }
+                    td { a href=(service_page(&one.consumer)) { (one.consumer) } }
                     td class="words" { (one.reason.as_deref().unwrap_or("")) }
                     td { (tries(&one.id, one.attempts, &one.since)) }
                     td { (self.redeliver_form(one)) }

@@ -34,7 +34,8 @@ impl Console {
                 }
             }
             @if follows { (followed("log", records)) } @else { (records) }
-            (pages(LOGS, asked, list.next_cursor.as_deref()))
+            // What is older does not change any more.
+            (pages(LOGS, &asked.with("follow", ""), list.next_cursor.as_deref()))
         };
         self.page("Logs", LOGS, content)
     }

@@ -6,7 +6,7 @@ use super::overview::spans;
 use super::{Console, counted, live, table, tag};
 use crate::domain::console::map::{BOX, Drawn, Edge, Map, SIZE, draw};
 use crate::domain::console::measures::Window;
-use crate::domain::console::{duration, link, percent, rate};
+use crate::domain::console::{duration, link, percent, rate, service_page};
 
 const MAP: &str = "/console/map";
 
@@ -44,7 +44,7 @@ fn drawing(map: &Map<'_>, window: Window) -> Markup {
                 }
                 @for line in &map.edges { path class={ "edge " (line.edge.tone()) } d=(line.path) marker-end="url(#arrow)" {} }
                 @for node in &map.nodes {
-                    a href={ "/console/services/" (node.name) } aria-label=(node.name) {
+                    a href=(service_page(&node.name)) aria-label=(node.name) {
                         rect class="node" x=(pixel(node.at.0 - BOX.0 / 2.0)) y=(pixel(node.at.1 - BOX.1 / 2.0)) width=(BOX.0) height=(BOX.1) rx="10" {}
                         text x=(pixel(node.at.0)) y=(pixel(node.at.1)) dy="0.35em" text-anchor="middle" { (node.name) }
                     }
@@ -104,8 +104,8 @@ fn edges_table(edges: &[Edge], window: Window) -> Markup {
                 counted(&calls(edge, window, like), number, &format!("{what} of {} by {}", edge.to, edge.from))
             };
             tr {
-                td { a href={ "/console/services/" (edge.from) } { (edge.from) } }
-                td { a href={ "/console/services/" (edge.to) } { (edge.to) } }
+                td { a href=(service_page(&edge.from)) { (edge.from) } }
+                td { a href=(service_page(&edge.to)) { (edge.to) } }
                 td class="digits" { (number(("", ""), rate(numbers.calls as f64 / window.seconds()), "calls")) }
                 td class={ "digits" @if numbers.errors > 0 { " bad" } } {
                     (number(FAILED, percent(numbers.errors, numbers.calls), "failed calls"))

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 
 use super::charts::{Chart, spark};
-use super::services::{failed_calls, recent_calls};
+use super::services::{bad_calls, counted_calls};
 use super::{Console, counted, live, missing, table};
 use crate::domain::Money;
 use crate::domain::console::measures::{Figures, SPANS, Turnover, Window};
-use crate::domain::console::operations::{Breakers, Saga, Services, Standing};
-use crate::domain::console::{List, duration, link, percent, rate};
+use crate::domain::console::operations::{Breaker, Breakers, Saga, Services, Standing};
+use crate::domain::console::{List, duration, link, percent, rate, service_page};
 
 const OVERVIEW: &str = "/console";
 const TRACES: &str = "/console/traces";
@@ -84,7 +84,11 @@ fn troubles(it: &Overview) -> Markup {
     let services = it.health.iter().flat_map(|health| &health.items);
     let down = services.filter(|one| one.status != "ok");
     let breakers = it.breakers.iter().flat_map(|breakers| &breakers.items);
-    let open = breakers.filter(|one| one.state != "closed");
+    // One that nobody calls any more stays half open, and is no news.
+    let is_recent = |one: &&Breaker| one.changed_at >= it.window.from();
+    let open = breakers
+        .filter(|one| one.state != "closed")
+        .filter(is_recent);
     html! {
         ul class="troubles" {
             @for one in down {
@@ -93,8 +97,9 @@ fn troubles(it: &Overview) -> Markup {
             @for one in open {
                 li class="note bad" {
                     (service_link(&one.from)) " is in trouble with " (service_link(&one.to)) ": "
-                    (counted(&failed_calls(one, it.window.now), one.failed, "failed")) " of "
-                    (counted(&recent_calls(one, it.window.now), one.calls, "calls")) " calls failed, and its "
+                    a href=(bad_calls(one, "failed")) { (one.failed) " failed" } ", "
+                    a href=(bad_calls(one, "slow")) { (one.slow) " slow" } " of "
+                    a href=(counted_calls(one)) { (one.calls) " calls" } ", and its "
                     a href="/console/services#breakers" { "breaker" } " is " (one.state.replace('_', " ")) "."
                 }
             }
@@ -103,7 +108,7 @@ fn troubles(it: &Overview) -> Markup {
 }
 
 fn service_link(service: &str) -> Markup {
-    html! { a href={ "/console/services/" (service) } { (service) } }
+    html! { a href=(service_page(service)) { (service) } }
 }
 
 fn tiles(it: &Overview) -> Markup {
@@ -114,7 +119,8 @@ fn tiles(it: &Overview) -> Markup {
             @if let Some(turnover) = &it.turnover { (turnover_tiles(turnover, it.window)) }
             @if let Some(health) = &it.health {
                 @let down = health.items.iter().filter(|one| one.status != "ok").count();
-                (tile("Services down", &down.to_string(), "/console/services", down > 0))
+                @let page = if down > 0 { "/console/services?status=down" } else { "/console/services" };
+                (tile("Services down", &down.to_string(), page, down > 0))
             }
             @if let Some(standings) = &it.subscriptions {
                 @let dead: i64 = standings.iter().map(|one| one.dead).sum();
@@ -258,7 +264,7 @@ fn services_table(services: &BTreeMap<String, Figures>, window: Window) -> Marku
     let rows = html! {
         @for (service, figures) in services {
             tr {
-                th scope="row" { a href={ "/console/services/" (service) } { (service) } }
+                th scope="row" { (service_link(service)) }
                 (figures_cells(&[("service", service)], figures, window))
             }
         }
@@ -359,12 +365,14 @@ mod tests {
                 .0
                 .contains("in trouble")
         );
-        let page = Console::default().overview(&Overview {
+        let troubled = |now: i64| Overview {
             breakers: Some(Breakers {
                 items: vec![Breaker {
                     from: "orders".into(),
                     to: "payments".into(),
                     state: "open".into(),
+                    changed_at: now - 3_000,
+                    counted_since: now - 15_000,
                     calls: 9,
                     failed: 7,
                     ..Breaker::default()
@@ -372,15 +380,15 @@ mod tests {
                 warnings: Vec::new(),
             }),
             ..overview()
-        });
-        assert!(
-            page.0
-                .contains(">7<span class=\"hidden\"> failed</span></a> of <a")
-        );
-        assert!(
-            page.0
-                .contains("service=orders&amp;status=error&amp;from=2026-01-31T12%3A30%3A15Z\">7<")
-        );
-        assert!(page.0.contains("href=\"/console/services/payments\""));
+        };
+        let page = Console::default()
+            .overview(&troubled(overview().window.now))
+            .0;
+        let failed = "service=orders&amp;attribute=call%3Dfailed%3Apayments&amp;from=2026-01-31T12%3A30%3A15Z\">7 failed</a>";
+        assert!(page.contains(failed), "{page}");
+        assert!(page.contains(">9 calls</a>"));
+        assert!(page.contains("href=\"/console/services/payments\""));
+        let long_ago = Console::default().overview(&troubled(4_000)).0;
+        assert!(!long_ago.contains("in trouble"));
     }
 }

@@ -10,16 +10,13 @@ use crate::domain::console::measures::{Figures, Window};
 use crate::domain::console::operations::{
     Breaker, Breakers, Fault, Instance, Service, Services, Warning,
 };
-use crate::domain::console::{clock, duration, link, rfc3339};
+use crate::domain::console::{clock, duration, link, rfc3339, service_page};
 use crate::forms::Form;
 use crate::view::fields::{Field, form_token, summary, tick};
 
 const SERVICES: &str = "/console/services";
 const FAULTS: &str = "/console/faults";
 const TRACES: &str = "/console/traces";
-
-/// For how long a breaker counts a call.
-const COUNTED_MS: i64 = 15_000;
 
 /// What the form for a failure on order asks for.
 const FAULT: [(&str, &str); 6] = [
@@ -32,21 +29,21 @@ const FAULT: [(&str, &str); 6] = [
 ];
 
 impl Console {
-    /// The services; what cannot be had is none.
+    /// The services, those of a status if one is asked for; what cannot be had is none.
     pub fn services(
         &self,
         services: Option<&Services>,
         breakers: Option<&Breakers>,
-        now: i64,
+        status: &str,
     ) -> Markup {
         let shown = html! {
             @match services {
-                Some(services) => { (services_table(&services.items)) (warnings(&services.warnings)) }
+                Some(services) => { (services_table(&services.items, status)) (warnings(&services.warnings)) }
                 None => (missing("How the services are")),
             }
             h2 id="breakers" { "Breakers" }
             @match breakers {
-                Some(breakers) => { (breakers_table(&breakers.items, now)) (warnings(&breakers.warnings)) }
+                Some(breakers) => { (breakers_table(&breakers.items)) (warnings(&breakers.warnings)) }
                 None => (missing("What the services know of each other")),
             }
         };
@@ -69,7 +66,7 @@ impl Console {
                 }
             }
         };
-        let path = format!("{SERVICES}/{service}");
+        let path = service_page(service);
         let content = html! {
             (spans(&path, window))
             p class="actions" {
@@ -88,8 +85,18 @@ impl Console {
     }
 
     /// What fails on purpose, and the form for more; none where there may be none.
-    pub fn faults(&self, faults: Option<&[Fault]>, form: &Form, services: &[&str]) -> Markup {
+    /// `untold` are services that could not be told of the last change.
+    pub fn faults(
+        &self,
+        faults: Option<&[Fault]>,
+        form: &Form,
+        services: &[&str],
+        untold: &str,
+    ) -> Markup {
         let content = html! {
+            @if !untold.is_empty() {
+                p class="note bad" role="status" { "Could not be told, and does as before: " (untold) "." }
+            }
             @match faults {
                 None => p class="note" { "Failures on order are switched off. Start the shop with the variable fault_injection=on to allow them." },
                 Some(faults) => {
@@ -161,11 +168,12 @@ fn service_choice(form: &Form, name: &str, label: &str, services: &[&str]) -> Ma
     }
 }
 
-fn services_table(services: &[Service]) -> Markup {
+fn services_table(services: &[Service], status: &str) -> Markup {
+    let wanted = |one: &&Service| status.is_empty() || one.status == status;
     let rows = html! {
-        @for one in services {
+        @for one in services.iter().filter(wanted) {
             tr {
-                th scope="row" { a href={ (SERVICES) "/" (one.service) } { (one.service) } }
+                th scope="row" { a href=(service_page(&one.service)) { (one.service) } }
                 td { @if one.status == "ok" { (tag("good", "ok")) } @else { (tag("bad", &one.status)) } }
                 td class="digits" { (counted(&probes(&one.service), duration(one.latency_ms), "until it answered")) }
                 td {
@@ -175,11 +183,13 @@ fn services_table(services: &[Service]) -> Markup {
             }
         }
     };
-    table(
-        "Services",
-        &["Service", "State", "Answers within", "Instances"],
-        rows,
-    )
+    let columns = ["Service", "State", "Answers within", "Instances"];
+    html! {
+        @if !status.is_empty() {
+            p class="actions" { "Those that are " (status) ". " a href=(SERVICES) { "All services" } }
+        }
+        (table("Services", &columns, rows))
+    }
 }
 
 fn instance_line(instance: &Instance) -> Markup {
@@ -207,9 +217,9 @@ fn probes(service: &str) -> String {
     link(TRACES, &asked)
 }
 
-/// The calls that a breaker counts.
-pub fn recent_calls(breaker: &Breaker, now: i64) -> String {
-    let from = rfc3339(now - COUNTED_MS);
+/// The calls that a breaker counts, as far as they came to the other service.
+pub fn counted_calls(breaker: &Breaker) -> String {
+    let from = rfc3339(breaker.counted_since);
     let asked = [
         ("service", &*breaker.to),
         ("caller", &breaker.from),
@@ -218,18 +228,21 @@ pub fn recent_calls(breaker: &Breaker, now: i64) -> String {
     link(TRACES, &asked)
 }
 
-/// What failed of them. Some never came to the other service, so this is how it was for the caller.
-pub fn failed_calls(breaker: &Breaker, now: i64) -> String {
-    let from = rfc3339(now - COUNTED_MS);
+/// Those of them that `failed` or were `slow`: whoever called has written that into the log.
+pub fn bad_calls(breaker: &Breaker, how: &str) -> String {
+    let (call, from) = (
+        format!("call={how}:{}", breaker.to),
+        rfc3339(breaker.counted_since),
+    );
     let asked = [
         ("service", &*breaker.from),
-        ("status", "error"),
+        ("attribute", &call),
         ("from", &from),
     ];
-    link(TRACES, &asked)
+    link("/console/logs", &asked)
 }
 
-fn breakers_table(breakers: &[Breaker], now: i64) -> Markup {
+fn breakers_table(breakers: &[Breaker]) -> Markup {
     // Nothing lists how often a breaker has opened, nor the retries, so these say how they count.
     let columns = [
         "Calls of",
@@ -246,14 +259,14 @@ fn breakers_table(breakers: &[Breaker], now: i64) -> Markup {
     let rows = html! {
         @for one in breakers {
             tr {
-                td { a href={ (SERVICES) "/" (one.from) } { (one.from) } }
-                td { a href={ (SERVICES) "/" (one.to) } { (one.to) } }
+                td { a href=(service_page(&one.from)) { (one.from) } }
+                td { a href=(service_page(&one.to)) { (one.to) } }
                 td { (tag(one.tone(), &one.state.replace('_', " "))) }
                 td { @if one.changed_at > 0 { (time(&rfc3339(one.changed_at))) } }
                 td class="digits" { (one.opened) }
-                td class="digits" { (counted(&recent_calls(one, now), one.calls, "calls")) }
-                td class="digits" { (counted(&failed_calls(one, now), one.failed, "failed")) }
-                td class="digits" { (counted(&recent_calls(one, now), one.slow, "slow")) }
+                td class="digits" { (counted(&counted_calls(one), one.calls, "calls")) }
+                td class="digits" { (counted(&bad_calls(one, "failed"), one.failed, "failed")) }
+                td class="digits" { (counted(&bad_calls(one, "slow"), one.slow, "slow")) }
                 td class="digits" { (one.retries_left) }
                 td { (one.ejected.join(", ")) }
             }
@@ -282,13 +295,15 @@ mod tests {
     fn failures_are_ordered_only_where_they_may_be() {
         let console = Console::default();
         let form = Form::default();
-        let off = console.faults(None, &form, &["orders"]).0;
+        let off = console.faults(None, &form, &["orders"], "").0;
         assert!(off.contains("switched off") && !off.contains("<form class=\"form"));
-        let on = console.faults(Some(&[]), &form, &["orders"]).0;
+        let on = console.faults(Some(&[]), &form, &["orders"], "").0;
         assert!(
             on.contains("Nothing fails on purpose") && on.contains("<option value=\"orders\">")
         );
-        assert!(!on.contains("End all of them"));
+        assert!(!on.contains("End all of them") && !on.contains("Could not be told"));
+        let untold = console.faults(Some(&[]), &form, &[], "carts, <b>").0;
+        assert!(untold.contains("does as before: carts, &lt;b&gt;."));
     }
 
     #[test]
@@ -303,7 +318,7 @@ mod tests {
                 detail: "it is away".into(),
             }],
         };
-        let page = Console::default().services(None, Some(&breakers), 0).0;
+        let page = Console::default().services(None, Some(&breakers), "").0;
         assert!(page.contains("How the services are cannot be had"));
         assert!(page.contains("half open") && page.contains("it is away"));
     }

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::logs::log_line;
 use super::{Console, choice, counted, filter, filters, pages, table, table_below, tag, time};
 use crate::domain::console::traces::{Row, Summary, Trace, WIDTH};
-use crate::domain::console::{Asked, List, duration, link};
+use crate::domain::console::{Asked, List, duration, link, service_page};
 use crate::domain::moment;
 
 const TRACES: &str = "/console/traces";
@@ -44,8 +44,8 @@ impl Console {
                 p { "No trace is like this, or none has arrived yet." }
             } @else {
                 (table("Traces", &columns, html! { @for one in &list.items { (row(one)) } }))
-                (pages(TRACES, asked, list.next_cursor.as_deref()))
             }
+            (pages(TRACES, asked, list.next_cursor.as_deref()))
         };
         self.page("Traces", TRACES, content)
     }
@@ -109,7 +109,7 @@ fn facts(trace: &Trace) -> Markup {
                 dt { "Failed" }
                 dd {
                     @if culprits.is_empty() { (tag("good", "nothing")) }
-                    @for culprit in culprits { a href={ "/console/services/" (culprit) } { (tag("bad", culprit)) } " " }
+                    @for culprit in culprits { a href=(service_page(culprit)) { (tag("bad", culprit)) } " " }
                 }
             }
             @if let Some(id) = &summary.request_id {
