@@ -48,7 +48,7 @@ pub fn server<B>(
             span.set("user_agent.original", agent);
         }
     }
-    if let Some(context) = span.scope().context() {
+    if let Some(context) = span.context() {
         context.write(request.headers_mut());
     }
     span
@@ -91,7 +91,7 @@ pub fn client<B>(sending: &Sending, request: &mut Request<B>, chained: Option<&s
     }
     // Within the process whoever takes it writes it.
     if chained.is_none()
-        && let Some(context) = span.scope().context()
+        && let Some(context) = span.context()
     {
         context.write(request.headers_mut());
     }

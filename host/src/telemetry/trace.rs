@@ -270,6 +270,12 @@ struct Place {
 }
 
 impl Place {
+    /// A span of the same trace, as it goes to others.
+    fn context(&self, span: SpanId) -> TraceContext {
+        let came = self.trace.came.clone();
+        TraceContext { span, ..came }
+    }
+
     /// Something that begins here.
     fn begin(&self, kind: SpanKind) -> Box<Ended> {
         let came = &self.trace.came;
@@ -408,11 +414,7 @@ impl Scope {
 
     /// The same as it goes to others.
     pub fn context(&self) -> Option<TraceContext> {
-        let place = self.0.as_ref()?;
-        Some(TraceContext {
-            span: place.span,
-            ..place.trace.came.clone()
-        })
+        self.0.as_ref().map(|place| place.context(place.span))
     }
 }
 
@@ -546,6 +548,15 @@ impl Span {
             open.place.trace.failed.store(true, Ordering::Relaxed);
         }
         self.error(why);
+    }
+
+    /// The place of what happens for it, as it goes to others.
+    pub fn context(&self) -> Option<TraceContext> {
+        match &self.0 {
+            Kept::Nothing => None,
+            Kept::Place(place) => Some(place.context(place.span)),
+            Kept::Open(open) => Some(open.place.context(open.ended.id)),
+        }
     }
 
     /// The place of what happens for it.
