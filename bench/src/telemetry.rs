@@ -1,6 +1,7 @@
 //! `souk-bench telemetry`: what it costs to trace requests.
 //!
-//! The same shop runs several times at once, and one after the other is under load, round after round, so that what disturbs the machine disturbs all.
+//! The same shop runs several times at once, and one after the other is under load, so that what disturbs the machine disturbs all. Then all are started
+//! anew: of two processes that do the same one is faster than the other by some percent for as long as they run, so only many starts tell.
 
 use crate::load::{self, Outcome};
 use crate::shop::Shop;
@@ -12,10 +13,9 @@ use std::time::Duration;
 
 /// How many load it at once: enough to use all there is, few enough that none is refused.
 const CLIENTS: usize = 8;
-/// How often each is started anew: of two processes that do the same one is faster than the other by some percent for as long as they run.
-const STARTS: usize = 5;
-/// How often each of these is under load, and for how long: short turns, for the machine is not the same for long.
-const ROUNDS: usize = 4;
+/// How often each is started anew.
+const STARTS: usize = 18;
+/// How long each is under load then: not long, for the machine is not the same for long.
 const TURN: Duration = Duration::from_secs(1);
 /// What one still sends and writes when its turn is over is not to be in the turn of the next.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -28,8 +28,8 @@ pub fn run() -> anyhow::Result<()> {
     let souk = std::env::var_os("SOUK_BIN").context("SOUK_BIN names the host's binary")?;
     println!("# What tracing costs\n");
     println!(
-        "{CLIENTS} clients, {} s in turn, {ROUNDS} rounds of {STARTS} starts; the medians, also of what each comes to beside nothing recorded in \
-         the same round. Server and generator on the same {} cores.\n",
+        "{CLIENTS} clients, {} s in turn, {STARTS} starts; the medians, and the mean of what each comes to beside nothing recorded in the same start, \
+         with its standard error. Server and generator on the same {} cores.\n",
         TURN.as_secs(),
         thread::available_parallelism()?
     );
@@ -61,19 +61,17 @@ pub fn run() -> anyhow::Result<()> {
         ("checkout", |shop| shop.orders(CLIENTS, TURN)),
     ];
     let mut rounds = kinds.map(|_| variants.iter().map(|_| Vec::new()).collect::<Vec<_>>());
-    for _ in 0..STARTS {
+    for start in 0..STARTS {
         let shops = variants
             .iter()
             .map(|(_, env)| Shop::start_with(&souk, CLIENTS, env))
             .collect::<anyhow::Result<Vec<_>>>()?;
         for ((_, load), rounds) in kinds.iter().zip(&mut rounds) {
-            for round in 0..ROUNDS {
-                // Each begins another round, so that none is always the first.
-                for turn in 0..shops.len() {
-                    let which = (round + turn) % shops.len();
-                    rounds[which].push(Round::of(&shops[which], *load)?);
-                    thread::sleep(PAUSE);
-                }
+            // Each is the first once, so that none always is.
+            for turn in 0..shops.len() {
+                let which = (start + turn) % shops.len();
+                rounds[which].push(Round::of(&shops[which], *load)?);
+                thread::sleep(PAUSE);
             }
         }
     }
@@ -85,11 +83,11 @@ pub fn run() -> anyhow::Result<()> {
         for ((name, _), own) in variants.iter().zip(rounds) {
             let beside = |part: fn(&Round) -> f64| {
                 let pairs = own.iter().zip(&rounds[0]);
-                100.0 * median(pairs.map(|(own, nothing)| part(own) / part(nothing)))
+                percent(pairs.map(|(own, nothing)| part(own) / part(nothing)))
             };
             let of = |part: fn(&Round) -> f64| median(own.iter().map(part));
             println!(
-                "| {kind} | {name} | {:.0} | {:.2} ms | {:.2} ms | {:.1} % | {:.3} ms | {:.1} % |",
+                "| {kind} | {name} | {:.0} | {:.2} ms | {:.2} ms | {} | {:.3} ms | {} |",
                 of(|round| round.rate),
                 of(|round| round.p50),
                 of(|round| round.p99),
@@ -144,6 +142,16 @@ fn median(of: impl Iterator<Item = f64>) -> f64 {
     let mut all: Vec<f64> = of.collect();
     all.sort_by(f64::total_cmp);
     all[all.len() / 2]
+}
+
+/// The geometric mean of ratios, and its standard error.
+fn percent(ratios: impl Iterator<Item = f64>) -> String {
+    let logs: Vec<f64> = ratios.map(f64::ln).collect();
+    let count = logs.len() as f64;
+    let mean = logs.iter().sum::<f64>() / count;
+    let variance = logs.iter().map(|log| (log - mean).powi(2)).sum::<f64>() / (count - 1.0);
+    let error = (variance / count).sqrt();
+    format!("{:.1} ± {:.1} %", 100.0 * mean.exp(), 100.0 * error)
 }
 
 /// A receiver that takes everything and keeps nothing, in this process: how little a receiver on another machine takes of this one.
