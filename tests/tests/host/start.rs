@@ -199,7 +199,7 @@ fn a_server_whose_address_is_none() {
 fn a_chaining_grant_to_a_component_that_is_not_selected() {
     souk_only!();
     let lines = errors(Launch::fixtures().args("-c caller"));
-    assert_eq!(lines.len(), 3, "{lines:#?}");
+    assert_eq!(lines.len(), 4, "{lines:#?}");
     assert_says(
         &lines[0],
         &["component.caller.allowed_outbound_hosts", "-c hello"],
