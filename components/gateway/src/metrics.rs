@@ -222,6 +222,7 @@ mod tests {
             state: state.into(),
             changed_at: 0,
             opened: 3,
+            counted_since: 0,
             calls: 0,
             failed: 0,
             slow: 0,
