@@ -77,11 +77,12 @@ pub fn answer(
 /// The answer where something is missing. `address` is a page to try again at.
 pub fn excuse(visitor: &Visitor, frame: &Frame, missing: Missing, address: &Uri) -> Response {
     let address = address.path_and_query().map_or("/", |it| it.as_str());
+    let missing = match missing.is_nothing() {
+        true => Missing::Nothing,
+        false => missing,
+    };
     match missing {
         Missing::Nothing => html(StatusCode::NOT_FOUND, frame.not_found()),
-        Missing::Refused(refusal) if refusal.status == 400 => {
-            html(StatusCode::NOT_FOUND, frame.not_found())
-        }
         Missing::SignedOut => {
             visitor.distrust();
             Redirect::to(address).into_response()

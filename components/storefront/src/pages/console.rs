@@ -56,6 +56,7 @@ async fn answer<T>(
 
 /// The answer where something is missing. `address` is a page to try again at.
 fn excuse(visitor: &Visitor, frame: &Console, missing: Missing, address: &Uri) -> Response {
+    let path = address.path();
     let address = address
         .path_and_query()
         .map_or("/console", |it| it.as_str());
@@ -67,9 +68,8 @@ fn excuse(visitor: &Visitor, frame: &Console, missing: Missing, address: &Uri) -
         }
         Missing::Refused(refusal) => {
             let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::CONFLICT);
-            // Not to what was refused: a query that is wrong stays wrong.
-            let back = address.split('?').next().unwrap_or(address);
-            html(status, frame.refused(&refusal.words(), back))
+            // On to the path alone: a query that is wrong stays wrong.
+            html(status, frame.refused(&refusal.words(), path))
         }
         Missing::Unavailable(why) => {
             let page = frame.unavailable(&why, address);
